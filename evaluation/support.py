@@ -1,0 +1,68 @@
+"""How much of the log speaks for a policy: its weights, and how far it would change what is shown."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.batch import Floats
+
+WEIGHT_EDGES = (0.0, *(2.0**power for power in range(-6, 11)))
+"""The histogram's bins: exactly 0, then [0, 1/64), [1/64, 1/32), …, and 1024 and more."""
+
+
+class Support(msgspec.Struct, frozen=True):
+    """Diagnostics of a policy's importance weights.
+
+    `mean_weight` is 1 up to chance if propensities are right (its error is clustered by profile).
+    `effective_sample_size` is Kish's `(Σw)² / Σw²`, in decisions. `changed_share` is the mean total variation distance
+    to the champion: the least share of decisions whose artwork changes; the sticky draw moves at most
+    `2δ/(1 + δ)` of them. `weight_counts` are decisions by weight: exactly 0, then the bins of `WEIGHT_EDGES`.
+    """
+
+    mean_weight: float
+    mean_weight_error: float
+    max_weight: float
+    min_propensity: float
+    effective_sample_size: float
+    n_zero_weight: int
+    changed_share: float
+    weight_counts: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class SupportTally:
+    """What `Support` needs of a stream of weights."""
+
+    n: int = 0
+    total: float = 0.0
+    total_squared: float = 0.0
+    largest: float = 0.0
+    n_zero: int = 0
+    changed: float = 0.0
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(WEIGHT_EDGES) + 1, dtype=np.int64))
+
+    def add(self, weight: Floats, changed: Floats) -> None:
+        """Count `(n,)` weights and total variation distances to the champion."""
+        self.n += len(weight)
+        self.total += float(weight.sum())
+        self.total_squared += float(weight @ weight)
+        self.largest = max(self.largest, float(weight.max(initial=0.0)))
+        self.n_zero += int((weight == 0).sum())
+        self.changed += float(changed.sum())
+        bins = np.where(weight == 0, 0, np.searchsorted(WEIGHT_EDGES, weight, side="right"))
+        self.counts += np.bincount(bins, minlength=len(self.counts))
+
+    def support(self, min_propensity: float, mean_weight_error: float) -> Support:
+        """Close the tally."""
+        return Support(
+            mean_weight=self.total / self.n,
+            mean_weight_error=mean_weight_error,
+            max_weight=self.largest,
+            min_propensity=min_propensity,
+            effective_sample_size=self.total**2 / self.total_squared if self.total_squared else 0.0,
+            n_zero_weight=self.n_zero,
+            changed_share=self.changed / self.n,
+            weight_counts=tuple(int(count) for count in self.counts),
+        )

@@ -1,0 +1,211 @@
+"""From estimated rewards to probabilities: how a policy explores."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import isfinite
+from typing import Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.array import refuse_array
+from models.batch import Floats
+from models.error import ContractError
+from models.launch import LaunchBudget
+
+_TIE = 1e-12
+"""Scores this close to the best, of scores beyond ±1 as a part of them, are tied: sums differ by as much by machine."""
+
+
+class ExplorationKind(StrEnum):
+    """The rules; what `Exploration.parameter` means under each is told there."""
+
+    GREEDY = "greedy"
+    EPSILON = "epsilon"
+    SOFTMAX = "softmax"
+    SQUARECB = "squarecb"
+    UNIFORM = "uniform"
+
+
+@dataclass(frozen=True, slots=True)
+class Exploration:
+    """A rule that turns scores, higher is better, into a probability for each of a decision's K candidates.
+
+    - greedy: all to the best; tied best share. No parameter.
+    - epsilon: ε/K to each, the rest to the best; ε is the parameter, in [0, 1].
+    - softmax: p ∝ exp(λ·score); λ is the parameter. Rewards in [0, 1] differ by 0.02–0.2, so λ is about 10–100.
+    - squarecb: 1/(K + γ·(best − score)), what remains to the best; γ is the parameter.
+    - uniform: 1/K. No parameter.
+
+    Of a policy with several members, each scoring for itself, p is the mean over the members: under greedy, the share
+    of their votes.
+
+    Then what is guaranteed, g(a): the floor φ/K, and for a new artwork its part of the launch budget if that is more.
+    With G = Σ g and the exploration budget β, the preferred set P = argmax p, e = Σ p(a) outside of P:
+
+        c      = min(1, (β − Σ_{a∉P} g(a)) / ((1 − G)·e))
+        p̃(a)   = c·p(a) outside of P,  p(a) + (1 − c)·e/|P| within
+        pmf(a) = g(a) + (1 − G)·p̃(a)
+
+    so that no candidate has less than its guarantee and all that is not preferred has at most β together. Without
+    launch budget and with β = 1 this is (1 − φ)·p + φ/K. Tied best always share alike: what a candidate gets never
+    depends on its place.
+
+    Args: floor, φ; launch, the launch budget of new artworks; budget, β, at least what is guaranteed.
+
+    Raises:
+        ContractError: if the parameter, the floor or a budget is out of range.
+
+    Source: SquareCB, Foster & Rakhlin 2020 (arXiv 2002.04926); votes, bootstrapped Thompson sampling, Eckles & Kaptein
+    2014 (arXiv 1410.4009).
+
+    Example:
+        >>> rule = Exploration(ExplorationKind.EPSILON, parameter=0.3)
+        >>> [round(float(p), 6) for p in rule.pmf(np.array([0.1, 0.4, 0.2, 0.0]), np.array([0, 3, 4]))]
+        [0.1, 0.8, 0.1, 1.0]
+    """
+
+    kind: ExplorationKind
+    parameter: float = 0.0
+    floor: float = 0.0
+    launch: LaunchBudget | None = None
+    budget: float = 1.0
+
+    def __post_init__(self) -> None:
+        most = 1.0 if self.kind is ExplorationKind.EPSILON else float("inf")
+        if not (isfinite(self.parameter) and 0.0 <= self.parameter <= most):
+            raise ContractError(f"parameter of {self.kind} must be finite, in [0, {most}], got {self.parameter!r}")
+        if not 0.0 <= self.floor <= 1.0:
+            raise ContractError(f"floor must be in [0, 1], got {self.floor!r}")
+        guaranteed = self.floor + (self.launch.cap if self.launch else 0.0)
+        if not guaranteed - _TIE <= self.budget <= 1.0:
+            raise ContractError(f"budget must be in [floor + launch cap = {guaranteed}, 1], got {self.budget!r}")
+
+    def pmf(
+        self,
+        scores: Floats,
+        offsets: NDArray[np.int64],
+        artworks: NDArray[np.float32] | None = None,
+        *,
+        is_new: NDArray[np.bool_] | None = None,
+    ) -> Floats:
+        """Give each candidate its probability.
+
+        Args: scores `(m,)`, estimated reward, or `(M, m)`, as M members estimate it; offsets `(n + 1,)` as in
+        `models.batch.Batch`; artworks `(m, len(ARTWORK))`, which a launch budget looks at, or is_new `(m,)`, what it
+        found there.
+
+        Returns: `(m,)`, summing to 1 over each decision.
+
+        Raises:
+            ContractError: if a score is not finite, or there is a launch budget and neither `artworks` nor `is_new`.
+        """
+        counts = offsets[1:] - offsets[:-1]
+        if not len(counts):
+            return np.zeros(0)
+        raw = self._raw(scores, offsets, counts)
+        # Rounding adds up over many candidates; dividing once takes it out again.
+        raw /= _total(raw, offsets, counts)
+        if raw.ndim > 1:
+            raw = raw.mean(axis=0)
+        if is_new is None and self.launch is not None and artworks is not None:
+            is_new = self.launch.is_new(artworks)
+        if self.launch is None and self.budget == 1.0:
+            return np.asarray((1.0 - self.floor) * raw + (self.floor / counts).repeat(counts), dtype=np.float64)
+        guaranteed = self.guaranteed(offsets, is_new)
+        free = 1.0 - _total(guaranteed, offsets, counts)
+        if self.budget < 1.0:
+            raw = _within(self.budget, raw, guaranteed, free, offsets)
+        return np.asarray(free * raw + guaranteed, dtype=np.float64)
+
+    def _raw(self, scores: Floats, offsets: NDArray[np.int64], counts: NDArray[np.int64]) -> Floats:
+        gap, is_best = _below_best(scores, offsets, counts)
+        if self.kind is ExplorationKind.UNIFORM:
+            return np.broadcast_to((1.0 / counts).repeat(counts), scores.shape).copy()
+        if self.kind is ExplorationKind.SOFTMAX:
+            return np.asarray(np.exp(-self.parameter * gap), dtype=np.float64)
+        best: Floats = is_best / _total(is_best.astype(np.float64), offsets, counts)
+        if self.kind is ExplorationKind.GREEDY:
+            return best
+        if self.kind is ExplorationKind.EPSILON:
+            return (self.parameter / counts).repeat(counts) + (1.0 - self.parameter) * best
+        sizes = counts.repeat(counts)
+        others = np.where(is_best, 0.0, 1.0 / (sizes + self.parameter * gap))
+        return others + best * (1.0 - _total(others, offsets, counts))
+
+    def guaranteed(self, offsets: NDArray[np.int64], is_new: NDArray[np.bool_] | None) -> Floats:
+        """Give what each candidate gets whatever it scores: `(m,)`.
+
+        Args: is_new `(m,)`, as the launch budget tells; not looked at where there is none.
+        """
+        counts = offsets[1:] - offsets[:-1]
+        floor: Floats = self.floor / np.repeat(counts, counts)
+        if self.launch is None:
+            return floor
+        if is_new is None:
+            raise ContractError("a launch budget needs the artworks' features")
+        new = is_new.astype(np.float64)
+        return np.maximum(floor, self.launch.share_each(_total(new, offsets, counts)) * new)
+
+    def to_json(self) -> bytes:
+        """Write the rule as JSON."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Self:
+        """Read a rule that `to_json` wrote.
+
+        Raises:
+            ContractError: if it is not one.
+        """
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ContractError(f"not an exploration rule: {error}") from error
+
+    def to_array(self) -> NDArray[np.uint8]:
+        """Write the rule as an array of bytes, for `numpy.savez`."""
+        return np.frombuffer(self.to_json(), dtype=np.uint8)
+
+    @classmethod
+    def from_array(cls, array: NDArray[np.generic]) -> Self:
+        """Read a rule that `to_array` wrote.
+
+        Raises:
+            ContractError: if it is not one.
+        """
+        refuse_array("exploration", array, np.uint8, (array.size,))
+        return cls.from_json(array.tobytes())
+
+
+def _below_best(
+    scores: Floats, offsets: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """How far each candidate is below its decision's best, and whether it is the best or tied with it."""
+    # A sum is finite only if all are; that it may be infinite where none is costs a second look.
+    if not isfinite(float(scores.sum())) and not (finite := np.isfinite(scores)).all():
+        row = int(np.argwhere(~finite)[0, -1])
+        raise ContractError(f"scores must be finite, got {scores[..., row]} in candidate row {row}")
+    best = np.maximum.reduceat(scores, offsets[:-1], axis=-1)
+    tied = _TIE * np.maximum(np.abs(best), 1.0)
+    gap = np.asarray(best.repeat(counts, axis=-1) - scores, dtype=np.float64)
+    return gap, gap <= tied.repeat(counts, axis=-1)
+
+
+def _within(budget: float, raw: Floats, guaranteed: Floats, free: Floats, offsets: NDArray[np.int64]) -> Floats:
+    """Bring what is not preferred down to the budget, by one factor for each decision; all arrays `(m,)`."""
+    counts = np.diff(offsets)
+    _, preferred = _below_best(raw, offsets, counts)
+    given_away = _total(np.where(preferred, 0.0, raw), offsets, counts)
+    room = budget - _total(np.where(preferred, 0.0, guaranteed), offsets, counts)
+    wanted = free * given_away
+    kept = np.where(wanted > room, np.maximum(room, 0.0) / np.where(wanted > 0, wanted, 1.0), 1.0)
+    back = (1.0 - kept) * given_away / _total(preferred.astype(np.float64), offsets, counts)
+    return np.where(preferred, raw + back, kept * raw)
+
+
+def _total(values: Floats, offsets: NDArray[np.int64], counts: NDArray[np.int64]) -> Floats:
+    """Each decision's sum, repeated for each of its candidates: `(…, m)` to `(…, m)`."""
+    total: Floats = np.add.reduceat(values, offsets[:-1], axis=-1).repeat(counts, axis=-1)
+    return total

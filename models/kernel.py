@@ -1,0 +1,119 @@
+"""The kernel: a published policy laid out over a catalogue, so that a page is scored by a few array operations.
+
+What a policy says of an artwork and of its title is the same for everybody: it is worked out once for the whole
+catalogue, a row an artwork. What it says of a profile is the same for all titles of a page: it is worked out once a
+page. Left for each candidate are one row gathered and a few dozen products.
+
+A kernel says the same as its policy, to the rounding of float64; `apart` tells by how much.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.batch import Batch, Floats, Keys
+from models.exploration import Exploration
+from models.layout import CONTEXT, CONTEXT_PART, FAMILIARITY_PART, PROFILE_PART, SHARED, TITLE_PART
+from models.linear import bounded
+
+_CONTEXT_OWN: Final = tuple(CONTEXT_PART.start + CONTEXT.index(name) for name in ("row", "column", "score"))
+OWN_COLUMNS: Final = (*range(FAMILIARITY_PART.start, FAMILIARITY_PART.stop), *_CONTEXT_OWN)
+"""The columns of `SHARED` that a title has of its own on a page: familiarity, place, and the recommender's score."""
+
+N_OWN: Final = len(OWN_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArtworkTable:
+    """A artworks, each with its title: what a kernel is laid out over.
+
+    Args: keys `(A,)`; vectors `(A, len(ARTWORK))` and title_vectors `(A, len(TITLE))` float32, a row an artwork.
+    """
+
+    keys: Keys
+    vectors: NDArray[np.float32]
+    title_vectors: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KernelPage:
+    """A page of n titles with m candidates, each a row of the table that its title has there.
+
+    Args:
+        rows: `(m,)` rows of the table.
+        offsets: `(n + 1,)` as in `models.batch.Batch`; counts `(n,)` and owner `(m,)` are made of it.
+        common: `(len(SHARED),)` float64, bounded: what all titles share; zeros in the title's part and `OWN_COLUMNS`.
+        own: `(n, N_OWN)` float64, bounded: each title's `OWN_COLUMNS`.
+        titles: `(n, len(TITLE))` float64, bounded.
+    """
+
+    rows: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    common: Floats
+    own: Floats
+    titles: Floats
+
+    @classmethod
+    def of(cls, batch: Batch, rows: NDArray[np.int64]) -> "KernelPage":
+        """Take a page out of a batch whose decisions share profile and context, its candidates being `rows`."""
+        shared = bounded(batch.shared).astype(np.float64)
+        common = shared[0].copy()
+        common[TITLE_PART] = 0.0
+        common[list(OWN_COLUMNS)] = 0.0
+        own = shared[:, list(OWN_COLUMNS)]
+        return cls(rows, batch.offsets, batch.counts, batch.owner, common, own, shared[:, TITLE_PART])
+
+
+class Kernel(Protocol):
+    """A policy over a table: scores for pages, and the rule that turns them into probabilities."""
+
+    @property
+    def exploration(self) -> Exploration:
+        """The policy's own rule."""
+        ...
+
+    def scores(self, page: KernelPage) -> Floats:
+        """Score the page's m candidates as the policy does: `(m,)`, or `(M, m)` for M members."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledPolicy:
+    """A kernel with what its exploration rule looks at.
+
+    Args: kernel; is_new, `(A,)`, which artworks the launch budget takes for new; None where there is no such budget.
+    """
+
+    kernel: Kernel
+    is_new: NDArray[np.bool_] | None
+
+    def probabilities(self, page: KernelPage) -> Floats:
+        """Give the `(m,)` probabilities of the page's candidates, summing to 1 over each title's."""
+        new = None if self.is_new is None else self.is_new[page.rows]
+        return self.kernel.exploration.pmf(self.kernel.scores(page), page.offsets, is_new=new)
+
+
+def random_page(table: ArtworkTable, rows: NDArray[np.int64], counts: NDArray[np.int64], seed: int) -> Batch:
+    """Make a page of random profile, context and familiarity whose candidates are `rows` of the table.
+
+    All candidates of a title must be of one title in the table.
+    """
+    rng = np.random.default_rng(seed)
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    shared = np.zeros((len(counts), len(SHARED)), dtype=np.float32)
+    shared[:, PROFILE_PART] = rng.normal(size=PROFILE_PART.stop)
+    shared[:, CONTEXT_PART] = rng.normal(size=CONTEXT_PART.stop - CONTEXT_PART.start)
+    shared[:, list(OWN_COLUMNS)] = rng.normal(size=(len(counts), N_OWN))
+    shared[:, TITLE_PART] = table.title_vectors[rows[offsets[:-1]]]
+    return Batch(
+        offsets=offsets,
+        profile_keys=np.zeros(len(counts), dtype=np.uint64),
+        title_keys=np.arange(len(counts), dtype=np.uint64),
+        artwork_keys=table.keys[rows],
+        shared=shared,
+        artworks=table.vectors[rows],
+    )

@@ -1,0 +1,77 @@
+"""Kernels of the bilinear shapes: one linear policy, and several that vote.
+
+With the features of a decision in three parts, u of the page, t of the title and o of the title on this page,
+
+    score(a) = [constant + u·shared_weights] + w·x + o·(cross_o x + shared_weights_o) + term(a),   w = crossᵀ u
+
+where x is the artwork's vector and the term holds all that title and artwork say together. A table row is
+(x, cross_o x + shared_weights_o, term).
+"""
+
+from typing import Final
+
+import numpy as np
+
+from models.batch import Floats
+from models.ensemble import EnsemblePolicy
+from models.exploration import Exploration
+from models.kernel import N_OWN, OWN_COLUMNS, ArtworkTable, KernelPage
+from models.layout import ARTWORK, TITLE_PART
+from models.linear import LinearPolicy, bounded
+
+_N: Final = len(ARTWORK)
+_OWN: Final = list(OWN_COLUMNS)
+
+
+class LinearKernel:
+    """A linear policy over a table."""
+
+    def __init__(self, policy: LinearPolicy, table: ArtworkTable) -> None:
+        self.exploration: Exploration = policy.exploration
+        own, term = _said(policy, table)
+        self._rows = np.concatenate([bounded(table.vectors).astype(np.float64), own, term[:, None]], axis=1)
+        self._constant = policy.constant
+        self._shared_weights = policy.shared_weights.astype(np.float64)
+        self._cross = np.ascontiguousarray(policy.cross.T.astype(np.float64))
+
+    def scores(self, page: KernelPage) -> Floats:
+        """Score the page's m candidates: `(m,)`."""
+        weights = np.empty((len(page.counts), _N + N_OWN + 1))
+        weights[:, :_N] = np.einsum("as,s->a", self._cross, page.common)
+        weights[:, _N:-1] = page.own
+        weights[:, -1] = 1.0
+        gathered = self._rows.take(page.rows, axis=0)
+        each = self._constant + np.einsum("s,s->", page.common, self._shared_weights)
+        return np.asarray(np.einsum("mw,mw->m", weights.take(page.owner, axis=0), gathered) + each, dtype=np.float64)
+
+
+class EnsembleKernel:
+    """M linear policies over a table, which vote."""
+
+    def __init__(self, policy: EnsemblePolicy, table: ArtworkTable) -> None:
+        self.exploration: Exploration = policy.exploration
+        said = [_said(member, table) for member in policy.members]
+        self._vectors = bounded(table.vectors).astype(np.float64)
+        self._own = np.stack([own for own, _ in said], axis=1)
+        self._term = np.stack([term for _, term in said], axis=1)
+        self._constant = np.array([member.constant for member in policy.members])
+        self._shared_weights = np.stack([member.shared_weights.astype(np.float64) for member in policy.members])
+        self._cross = np.stack([member.cross.T.astype(np.float64) for member in policy.members])
+
+    def scores(self, page: KernelPage) -> Floats:
+        """Score the page's m candidates by each member: `(M, m)`."""
+        weights = np.einsum("kas,s->ka", self._cross, page.common)
+        each = self._constant + np.einsum("ks,s->k", self._shared_weights, page.common)
+        scores = np.einsum("ka,ma->km", weights, self._vectors.take(page.rows, axis=0))
+        scores += np.einsum("mko,mo->km", self._own.take(page.rows, axis=0), page.own.take(page.owner, axis=0))
+        return np.asarray(scores + self._term.take(page.rows, axis=0).T + each[:, None], dtype=np.float64)
+
+
+def _said(policy: LinearPolicy, table: ArtworkTable) -> tuple[Floats, Floats]:
+    """Give what a policy says of each artwork by the columns of `OWN_COLUMNS`, `(A, N_OWN)`, and its terms, `(A,)`."""
+    vectors = bounded(table.vectors).astype(np.float64)
+    titles = bounded(table.title_vectors).astype(np.float64)
+    cross, shared_weights = policy.cross.astype(np.float64), policy.shared_weights.astype(np.float64)
+    term = titles @ shared_weights[TITLE_PART] + vectors @ policy.artwork_weights.astype(np.float64)
+    term += np.einsum("ma,ma->m", titles @ cross[TITLE_PART], vectors)
+    return vectors @ cross[_OWN].T + shared_weights[_OWN], term + policy.bias_of(table.keys)

@@ -1,0 +1,82 @@
+"""The gate's account: which looks were taken at the candidates of each champion's reign, and what is left to spend.
+
+It is kept nowhere but in the audit records HOME/reports/<as_of>/audit-<content>.json, none of which is ever lost, so
+that it cannot disagree with them: a run that was killed and repeated finds its own record and has the same place, and
+every other round counts once.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from evaluation.audit import AuditRecord, decode_audit, decode_past, plan_look
+from evaluation.gate_budget import Look
+from evaluation.gate_check import GateRules
+from evaluation.record import encode
+from models.error import ContractError
+from pipelines.part import digest, write_whole
+from pipelines.replay import Round, report_dir
+from pipelines.settings import Settings
+
+AUDIT_FILE = "audit.json"
+"""The latest of a round's audit records; it is one of those that are kept."""
+
+_KEPT = "audit-{name}.json"
+
+Record = TypeVar("Record")
+
+
+def gate_rules(settings: Settings) -> GateRules:
+    """Say what the gate puts up with here."""
+    return GateRules(
+        alpha=settings.gate_alpha,
+        min_profiles=settings.gate_min_profiles,
+        min_effective_sample=settings.gate_min_effective_sample,
+        min_matured_share=settings.gate_min_matured_share,
+        max_segment_loss=settings.gate_max_segment_loss,
+        max_changed_share=settings.gate_max_changed_share,
+    )
+
+
+def look_of(settings: Settings, found: Round, n_candidates: int) -> Look:
+    """Find which look of the champion's reign a round is; one that was judged before keeps its number.
+
+    Raises:
+        ContractError: naming an audit record that cannot be read.
+    """
+    paths = set(settings.reports_dir.glob(f"*/{_KEPT.format(name='*')}"))
+    own: list[AuditRecord] = []
+    for path in report_dir(settings, found.as_of).glob(_KEPT.format(name="*")):
+        record = _read(path, decode_audit)
+        if (record.rollback_to, record.evaluation) == (found.champion, found.evaluation):
+            paths.remove(path)
+            own.append(record)
+    number = max(own, key=lambda each: each.judged_at).look.number if own else None
+    past = (_read(path, decode_past) for path in sorted(paths))
+    return plan_look(past, found.champion, n_candidates, number=number)
+
+
+def keep_audit(directory: Path, audit: AuditRecord) -> tuple[AuditRecord, Path]:
+    """Keep a round's audit record under the name of its content for good, and show it as the latest.
+
+    A verdict that was reached before, on the same grounds, keeps its record and the time at which it was reached.
+
+    Raises:
+        ContractError: naming a record that cannot be read.
+    """
+    name = digest(encode(msgspec.structs.replace(audit, judged_at=audit.window_end_at)))
+    path = directory / _KEPT.format(name=name[:12])
+    if path.is_file():
+        audit = _read(path, decode_audit)
+    write_whole(path, encode(audit))
+    write_whole(directory / AUDIT_FILE, encode(audit))
+    return audit, path
+
+
+def _read(path: Path, decode: Callable[[bytes], Record]) -> Record:
+    try:
+        return decode(path.read_bytes())
+    except ContractError as error:
+        raise ContractError(f"{error} ({path})") from error

@@ -1,0 +1,312 @@
+"""The `marquee` command: each subcommand parses its words and calls one function.
+
+Results go to stdout (`--json` for machines), progress and logs to stderr. Exit code 0: done; 1: refused by the gate;
+2: misuse or input that breaks its contract.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from models.error import MarqueeError
+from models.interval import Interval
+from pipelines.airflow_run import DagRun
+from pipelines.presentation import Progress, show, warn
+from pipelines.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Artwork personalization, from event log to scorer.")
+imports = typer.Typer(no_args_is_help=True, help="Bring a real log in through the same door as Marquee's own.")
+app.add_typer(imports, name="import")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Day = Annotated[datetime, typer.Argument(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Start of the interval, UTC.")]
+From = Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="First moment, UTC.")]
+Until = Annotated[
+    datetime, typer.Option("--to", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="End, exclusive, UTC.")
+]
+AsOf = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="What was known by then; else all that is."),
+]
+
+
+def main() -> None:
+    """Run the command line; a refusal or misuse is one sentence on stderr, never a stack trace."""
+    try:
+        app()
+    except (MarqueeError, SettingsError, OSError) as error:
+        warn(str(error))
+        raise SystemExit(2) from error
+    except ValidationError as error:
+        for problem in error.errors():
+            warn(f"MARQUEE_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}, got {problem['input']!r}")
+        raise SystemExit(2) from error
+
+
+@app.command()
+def demo(
+    serve: Annotated[bool, typer.Option(help="Serve the approved policy at the end, until Ctrl-C.")] = True,
+    fresh: Annotated[bool, typer.Option(help="Start clean instead of resuming.")] = False,
+    days: Annotated[int, typer.Option(min=3, help="Days to simulate.")] = 7,
+    pages: Annotated[int, typer.Option(min=1, help="Pages asked for each day.")] = 1500,
+) -> None:
+    """Run the whole loop on a simulated streaming service, then serve what was approved."""
+    from pipelines.demo import run_demo
+
+    run_demo(Settings(), n_days=days, n_pages_a_day=pages, fresh=fresh, serve=serve)
+
+
+@app.command()
+def simulate(
+    since: From,
+    days: Annotated[int, typer.Option(min=1, help="How many days.")] = 1,
+    pages: Annotated[int, typer.Option(min=1, help="Pages asked for each day.")] = 1500,
+    seed: Annotated[int, typer.Option(min=0, help="Which simulated service.")] = 2017,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate traffic of a small streaming service through the scorer's own code."""
+    from pipelines.simulated_service import simulate_days
+    from simulation.spec import WorldSpec
+
+    settings = Settings()
+    first = Interval.containing(_utc(since), settings.interval_hours)
+    spec = WorldSpec(seed=seed, first_day_at=first.start_at)
+    with Progress("Simulating") as progress:
+        show(simulate_days(settings, first, days, n_pages_a_day=pages, spec=spec, progress=progress.count), as_json)
+
+
+@imports.command("obd")
+def import_open_bandit(path: Path, as_json: AsJson = False) -> None:
+    """Read the Open Bandit Dataset in its published layout."""
+    from pipelines.import_obd import import_obd
+
+    _import(lambda settings, progress: import_obd(settings, path, progress=progress), as_json)
+
+
+@imports.command("upworthy")
+def import_upworthy_archive(
+    path: Path,
+    max_impressions_per_title: Annotated[
+        int | None, typer.Option(min=1, help="Scale larger tests down to this.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read packages of the Upworthy Research Archive; aggregated counts become impressions."""
+    from pipelines.import_upworthy import import_upworthy
+
+    _import(
+        lambda settings, progress: import_upworthy(
+            settings, path, max_impressions_per_title=max_impressions_per_title, progress=progress
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def refresh(start: Day, as_json: AsJson = False) -> None:
+    """Rebuild one interval: ingest, attribution, features and the online store."""
+    from pipelines.backfill import backfill as run
+
+    settings = Settings()
+    interval = Interval.containing(_utc(start), settings.interval_hours)
+    with Progress("Refreshing") as progress:
+        show(_rebuilt(run(settings, interval.start_at, interval.end_at, progress=progress.task)), as_json)
+
+
+@app.command()
+def backfill(since: From, until: Until, as_json: AsJson = False) -> None:
+    """Rebuild every interval of a stretch of the past, in order, through the same DAG."""
+    from pipelines.backfill import backfill as run
+
+    with Progress("Backfilling") as progress:
+        show(_rebuilt(run(Settings(), _utc(since), _utc(until), progress=progress.task)), as_json)
+
+
+@app.command()
+def train(as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Train all candidates, replay, judge, and promote and publish what the gate lets through."""
+    from pipelines.train import train as run
+
+    with Progress("Training") as progress:
+        outcome = run(Settings(), as_of and _utc(as_of), progress=progress.task)
+    show(outcome, as_json)
+    raise typer.Exit(0 if outcome.promoted else 1)
+
+
+@app.command()
+def evaluate(
+    candidate: Annotated[
+        str,
+        typer.Argument(
+            help="uniform, best-artwork, champion, live, a candidate of the newest round, or a bundle's version."
+        ),
+    ],
+    since: From,
+    until: Until,
+    against: Annotated[str, typer.Option(help="The policy to be beaten, named likewise.")] = "live",
+    report: Annotated[Path | None, typer.Option(help="Write the report here, its audit record beside it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold one policy against another on a stretch of the log, and say what the gate would; nothing is promoted."""
+    from pipelines.compare import compare
+    from pipelines.compare_table import show_compared
+
+    found = compare(Settings(), candidate, against, _utc(since), _utc(until), report)
+    if as_json:
+        show(found, as_json)
+    else:
+        show_compared(found)
+    raise typer.Exit(0 if found.decision == "promote" else 1)
+
+
+@app.command()
+def explain(
+    profile: str,
+    title: str,
+    policy: Annotated[str, typer.Option(help="A bundle's version, champion or uniform; else what scorers serve.")] = "",
+    at: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%dT%H:%M:%S"], help="Moment of the decision, UTC; else now.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="As a request's context says it; so are the next two.")] = "",
+    country: str = "",
+    language: str = "",
+    score: Annotated[float, typer.Option(help="The recommender's own score of the title.")] = 0.0,
+    row: Annotated[int, typer.Option(min=0, help="The title's row on the page.")] = 0,
+    column: Annotated[int, typer.Option(min=0, help="The title's column on the page.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Say why a profile sees the artwork it sees: probabilities, scores by feature group, and the draw."""
+    from pipelines.explain import explain as run
+    from pipelines.explain_table import show_explanation
+    from serving.request import AskedContext, AskedTitle, PageRequest
+
+    asked = AskedTitle(title_id=title, score=score, row=row, column=column)
+    context = AskedContext(device=device, country=country, language=language)
+    request = PageRequest(profile_id=profile, titles=(asked,), context=context)
+    found = run(Settings(), request, _utc(at) if at else datetime.now(UTC), policy=policy)
+    if as_json:
+        show(found, as_json)
+    else:
+        show_explanation(found)
+
+
+@app.command()
+def promote(version: str, as_json: AsJson = False) -> None:
+    """Make a registered version the champion, by hand and with an audit record."""
+    from pipelines.promotion import promote_by_hand
+
+    show(promote_by_hand(Settings(), version), as_json)
+
+
+@app.command()
+def publish(as_json: AsJson = False) -> None:
+    """Write the champion's bundle where scorers look, and move the pointer to it."""
+    from pipelines.promotion import publish_champion
+
+    show(publish_champion(Settings()), as_json)
+
+
+@app.command()
+def rollback(as_json: AsJson = False) -> None:
+    """Withdraw the live policy and go back to the one before it, or to uniform."""
+    from pipelines.rollback import rollback as run
+
+    show(run(Settings()), as_json)
+
+
+@app.command()
+def serve() -> None:
+    """Answer pages over HTTP until Ctrl-C."""
+    from serving.server import run
+
+    run(Settings())
+
+
+@app.command()
+def precompute(
+    hour: Annotated[int, typer.Option(min=0, max=23, help="The viewer's own hour that the answers are for.")],
+    day: Annotated[int, typer.Option(min=0, max=6, help="The viewer's own day of the week, from Monday.")],
+    to: Annotated[Path | None, typer.Option(help="The parquet file to replace; else HOME/precomputed.parquet.")] = None,
+    device: Annotated[str, typer.Option(help="The device that the answers are for.")] = "",
+    country: Annotated[str, typer.Option(help="The country.")] = "",
+    language: Annotated[str, typer.Option(help="The language.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Decide every title for every active profile, for caches ahead of the balancer."""
+    from pipelines.precompute import precompute as run
+    from serving.feast_features import open_features
+    from serving.request import AskedContext
+    from serving.service import utc_now
+
+    settings = Settings()
+    context = AskedContext(device=device, country=country, language=language, local_hour=hour, day_of_week=day)
+    path = to or settings.home / "precomputed.parquet"
+    features = open_features(settings)
+    with Progress("Precomputing") as progress:
+        show(run(settings, path, context, utc_now, features=features, progress=progress.total), as_json)
+
+
+@app.command()
+def freshen() -> None:
+    """Bring what profiles do to their online rows within seconds, until Ctrl-C; runs beside the scorers."""
+    from pipelines.freshen_command import run
+
+    run(Settings())
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def airflow(
+    words: Annotated[list[str], typer.Argument(help="The words of Airflow's command, such as `standalone`.")],
+) -> None:
+    """Run Airflow's own command on this home: its scheduler and console, its backfills, all it knows."""
+    from pipelines.airflow_command import run_airflow
+
+    run_airflow(Settings(), words)
+
+
+@app.command()
+def status(
+    as_json: AsJson = False,
+    metrics: Annotated[bool, typer.Option("--metrics", help="Print the figures of features for Prometheus.")] = False,
+) -> None:
+    """Say what is in the lake, which intervals are done, how features fare, and which policy is live."""
+    from pipelines.feature_metric import feature_metrics
+    from pipelines.status import status as run
+
+    settings = Settings()
+    found = run(settings)
+    for view, health in found.views.items():
+        if health.drifted:
+            warn(f"{view} has drifted (PSI above {settings.drift_warning:g}): {', '.join(health.drifted)}")
+    if metrics:
+        typer.echo(feature_metrics(settings, found), nl=False)
+    else:
+        show(found, as_json)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check everything that Marquee relies on and say what is wrong."""
+    from pipelines.doctor import examine
+
+    findings = examine(Settings())
+    show(findings, as_json)
+    raise typer.Exit(0 if findings.healthy else 2)
+
+
+def _rebuilt(runs: list[DagRun]) -> dict[str, object]:
+    return {"intervals": len(runs), "first": runs[0].run_key, "last": runs[-1].run_key}
+
+
+def _import(run: Callable[[Settings, Callable[[int], None]], Any], as_json: bool) -> None:
+    with Progress("Importing") as progress:
+        show(run(Settings(), progress.total), as_json)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)

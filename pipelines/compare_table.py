@@ -1,0 +1,37 @@
+"""What `marquee evaluate` prints for people: a line a policy, and the gate's word."""
+
+from rich.markup import escape
+from rich.table import Table
+
+from evaluation.gate import Ruling
+from evaluation.interval import Estimate
+from pipelines.compare import Compared
+from pipelines.presentation import out
+
+_COLOURS = {Ruling.PROMOTE: "green", Ruling.HOLD: "yellow", Ruling.REJECT: "red"}
+
+
+def show_compared(found: Compared) -> None:
+    """Print the comparison to stdout."""
+    table = Table(
+        title=f"{found.from_at:%Y-%m-%d %H:%M} to {found.to_at:%Y-%m-%d %H:%M} UTC: {found.n_decisions:,} decisions "
+        f"of {found.n_profiles:,} profiles that nobody learns from",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("policy")
+    for heading in ("by replay, 95 %", "doubly robust, 95 %", "effective sample"):
+        table.add_column(heading, justify="right")
+    roles = {found.candidate: " (candidate)", found.champion: " (champion)"}
+    for name, estimates in found.policies.items():
+        cells = [escape(name + roles.get(name, "")), *(_cell(estimates.get(each)) for each in ("replay", "dr"))]
+        table.add_row(*cells, f"{found.effective_sample_sizes[name]:,.0f}")
+    out.print(table)
+    ruling = f"[bold {_COLOURS[found.decision]}]{found.decision.value}[/]"
+    out.print(f"{ruling}: {escape(found.reason)}", soft_wrap=True)
+    if found.report:
+        out.print(f"Report: {escape(found.report)}", soft_wrap=True)
+
+
+def _cell(estimate: Estimate | None) -> str:
+    return f"{estimate.value:.5f} ({estimate.low:.5f}–{estimate.high:.5f})" if estimate else "–"

@@ -1,0 +1,125 @@
+"""`marquee doctor`: looks at everything Marquee relies on and says what is wrong, in words."""
+
+import os
+import sys
+from collections.abc import Callable
+
+import msgspec
+
+from models.bundle import read_bundle, read_pointer
+from models.error import MarqueeError
+from models.segment import OPEN_SUFFIX, find_segments
+from pipelines.lake import Lake
+from pipelines.registry import Registry
+from pipelines.settings import Settings
+from pipelines.table import TABLES
+from pipelines.watermark import refreshed_through, refuse_gaps
+from serving.catalogue_file import read_catalogue
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """All that was looked at; `healthy` if nothing is wrong."""
+
+    healthy: bool
+    findings: tuple[Finding, ...]
+
+
+def examine(settings: Settings) -> Findings:
+    """Look at everything, however much of it is broken; changes nothing."""
+    found = tuple(_look(what, check, settings) for what, check in _CHECKS.items())
+    return Findings(all(each.ok for each in found), found)
+
+
+def _look(what: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(what, True, check(settings))
+    except (MarqueeError, OSError) as error:
+        return Finding(what, False, str(error))
+
+
+def _python(settings: Settings) -> str:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if not (3, 11) <= sys.version_info[:2] <= (3, 12):
+        raise MarqueeError(f"Python must be 3.11 or 3.12, got {version}")
+    return version
+
+
+def _home(settings: Settings) -> str:
+    place = settings.home.absolute()
+    while not place.exists():
+        place = place.parent
+    if not os.access(place, os.W_OK):
+        raise MarqueeError(f"cannot write to {place}")
+    return str(settings.home.absolute())
+
+
+def _definitions(settings: Settings) -> str:
+    path = settings.feature_repo / settings.feature_store_file
+    if not path.is_file():
+        raise MarqueeError(
+            f"no feature definitions at {path.absolute()}: run from the checkout or set MARQUEE_FEATURE_REPO"
+        )
+    applied = (settings.home / "feast" / "applied").is_file()
+    return f"{path}, {'applied' if applied else 'not applied yet'}"
+
+
+def _catalogue(settings: Settings) -> str:
+    if not settings.catalogue_path.exists():
+        return "none yet"
+    catalogue = read_catalogue(settings.catalogue_path)
+    return f"{len(catalogue.titles):,} titles, {len(catalogue.artworks):,} artworks"
+
+
+def _event_log(settings: Settings) -> str:
+    segments = find_segments(settings.events_dir)
+    n_open = sum(segment.path.suffix == OPEN_SUFFIX for segment in segments)
+    return f"{len(segments) - n_open:,} closed segments, {n_open:,} open"
+
+
+def _lake(settings: Settings) -> str:
+    lake = Lake(settings.lake_dir)
+    return ", ".join(f"{table.name} {len(lake.intervals(table)):,}" for table in TABLES) + " intervals"
+
+
+def _online_store(settings: Settings) -> str:
+    refuse_gaps(settings)
+    through = refreshed_through(settings)
+    return f"refreshed through {through.isoformat()}" if through else "nothing refreshed yet"
+
+
+def _registry(settings: Settings) -> str:
+    if not settings.registry_url and not (settings.home / "registry.db").exists():
+        return "none yet"
+    champion = Registry(settings.registry_uri).champion()
+    return f"champion {champion.bundle_version}" if champion else "no champion yet"
+
+
+def _policy(settings: Settings) -> str:
+    pointer = read_pointer(settings.policies_url)
+    if pointer is None:
+        return "none published: uniform is served"
+    if pointer.is_uniform:
+        return "every policy was withdrawn: uniform is served"
+    read_bundle(settings.policies_url, pointer.version)
+    return f"{pointer.version}, every check of its bundle holds"
+
+
+_CHECKS: dict[str, Callable[[Settings], str]] = {
+    "Python": _python,
+    "home": _home,
+    "feature definitions": _definitions,
+    "catalogue": _catalogue,
+    "event log": _event_log,
+    "lake": _lake,
+    "online store": _online_store,
+    "registry": _registry,
+    "live policy": _policy,
+}

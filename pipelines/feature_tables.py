@@ -1,0 +1,210 @@
+"""Build the feature tables of one interval: HOME/features/<view>/interval=<key>/part.parquet.
+
+Reads the interval's decisions, impressions, plays and rewards, the catalogue and the state of the interval built
+before; writes the state after and the rows of what was touched. A rebuild from the same input writes nothing.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from models.error import ContractError, NotReadyError
+from models.interval import Interval
+from models.reward import quality_rule
+from pipelines.contract import refuse_broken, refuse_other_widths
+from pipelines.drift import histogram_bytes, histogram_path
+from pipelines.engine import Engine, open_engine
+from pipelines.feature_advance import Advanced, advance
+from pipelines.feature_count import EVENT_COLUMNS, Counted, Events, count_events
+from pipelines.feature_rows import VIEWS, WIDTHS, Launched, launched_before
+from pipelines.feature_state import STATES, fading_of
+from pipelines.lake import Lake
+from pipelines.part import digest, part_bytes, read_part, write_whole
+from pipelines.settings import Settings
+from pipelines.table import DECISIONS, IMPRESSIONS, PLAYS, REWARDS
+from serving.catalogue_file import read_catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltFeatures:
+    """What one build made: rows by view, and the rows of views or states whose files had to be written anew."""
+
+    interval: str
+    n_rows: dict[str, int]
+    n_changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """The note that an interval is built, written last; `state` is the digest of its states."""
+
+    interval: str
+    end_at: str
+    state: str
+    before: str
+    state_before: str
+
+
+def build_features(settings: Settings, interval: Interval) -> BuiltFeatures:
+    """Build the interval's feature rows and state.
+
+    Raises:
+        NotReadyError: naming the interval that must be built or rebuilt first.
+        ContractError: naming the file or column that is not what it must be.
+    """
+    lake = Lake(settings.lake_dir)
+    before = _state_before(settings, lake, interval)
+    counted = _count(settings, lake, interval)
+    launched = launched_before(read_catalogue(settings.catalogue_path), interval.end_at)
+    made = _advance(settings, interval, before, counted, launched)
+    _refuse_broken_views(settings, before, made.views)
+    contents = {
+        state_path(settings, name, interval.key): (part_bytes(table), table) for name, table in made.states.items()
+    }
+    state_digest = digest("".join(digest(content) for content, _ in contents.values()).encode())
+    contents |= {view_path(settings, view, interval.key): (part_bytes(rows), rows) for view, rows in made.views.items()}
+    contents |= {
+        histogram_path(settings, view, interval.key): (histogram_bytes(view, rows), rows.slice(0, 0))
+        for view, rows in made.views.items()
+    }
+    note = _Built(
+        interval=interval.key,
+        end_at=interval.end_at.isoformat(),
+        state=state_digest,
+        before=before.interval if before else "",
+        state_before=before.state if before else "",
+    )
+    n_changed = _write(_note_path(settings, interval.key), note, contents)
+    return BuiltFeatures(interval.key, {view: len(rows) for view, rows in made.views.items()}, n_changed)
+
+
+def built_intervals(settings: Settings) -> list[str]:
+    """List the keys of the intervals that are built, sorted."""
+    return sorted(path.stem for path in (settings.features_dir / "_built").glob("*.json"))
+
+
+@dataclass(frozen=True, slots=True)
+class NewestState:
+    """The newest interval that is built: its key and end, and what names its states' content."""
+
+    key: str
+    end_at: datetime
+    digest: str
+
+
+def newest_state(settings: Settings) -> NewestState | None:
+    """Find the newest state that events may be counted onto; None before any.
+
+    Raises:
+        ContractError: naming a note that cannot be read.
+    """
+    built = built_intervals(settings)
+    if not built:
+        return None
+    note = _read_note(settings, built[-1])
+    return NewestState(note.interval, datetime.fromisoformat(note.end_at), f"{note.interval}/{note.state}")
+
+
+def state_path(settings: Settings, name: str, key: str) -> Path:
+    """Find one interval's state, of those of `STATES`."""
+    return settings.features_dir / "_state" / name / f"interval={key}" / "part.parquet"
+
+
+def view_path(settings: Settings, view: str, key: str) -> Path:
+    """Find one interval's part of a view."""
+    return settings.features_dir / view / f"interval={key}" / "part.parquet"
+
+
+def _write(note_path: Path, note: _Built, contents: dict[Path, tuple[bytes, pa.Table]]) -> int:
+    """Write the parts that differ. The note is away while they do, so that a crash leaves the interval not built."""
+    changed = [path for path, (content, _) in contents.items() if not path.is_file() or path.read_bytes() != content]
+    if changed:
+        note_path.unlink(missing_ok=True)
+    for path in changed:
+        write_whole(path, contents[path][0])
+    write_whole(note_path, json.dumps(asdict(note), indent=1).encode())
+    return sum(len(contents[path][1]) for path in changed)
+
+
+def _state_before(settings: Settings, lake: Lake, interval: Interval) -> _Built | None:
+    """Find the state to advance, and refuse one that misses an interval or rests on one that has changed since."""
+    built = [key for key in built_intervals(settings) if key < interval.key]
+    logged = {key for table in (DECISIONS, IMPRESSIONS, PLAYS, REWARDS) for key in lake.intervals(table)}
+    missing = sorted(key for key in logged.difference(built) if key < interval.key)
+    if missing:
+        raise NotReadyError(f"features of interval {missing[0]} must be built before those of {interval.key}")
+    notes = [_read_note(settings, key) for key in built]
+    for earlier, later in zip([None, *notes], notes, strict=False):
+        if (later.before, later.state_before) != ((earlier.interval, earlier.state) if earlier else ("", "")):
+            raise NotReadyError(
+                f"features of interval {later.interval} rest on a state that has changed since: "
+                f"rebuild it before {interval.key}"
+            )
+    return notes[-1] if notes else None
+
+
+def _advance(
+    settings: Settings, interval: Interval, before: _Built | None, counted: Counted, launched: Launched
+) -> Advanced:
+    return advance(
+        {name: _read_state(settings, name, before) for name in STATES},
+        counted,
+        launched,
+        fading=fading_of(settings),
+        elapsed=interval.end_at - datetime.fromisoformat(before.end_at) if before else timedelta(0),
+        end_at=interval.end_at,
+    )
+
+
+def _refuse_broken_views(settings: Settings, before: _Built | None, views: dict[str, pa.Table]) -> None:
+    """Hold views to their contracts, and their vectors to the layout's length: now, and in the interval before."""
+    for view, rows in views.items():
+        key = VIEWS[view].names[0]
+        refuse_broken(view, rows, key)
+        if view not in WIDTHS:
+            continue
+        refuse_other_widths(view, rows, key, WIDTHS[view])
+        earlier = view_path(settings, view, before.interval) if before else None
+        if earlier is not None and earlier.is_file():
+            refuse_other_widths(view, read_part(earlier, VIEWS[view]), key, WIDTHS[view], f" in {earlier}")
+
+
+def _count(settings: Settings, lake: Lake, interval: Interval) -> Counted:
+    with open_engine(settings) as engine:
+        return count_events(
+            engine,
+            _events(engine, lake, interval),
+            rule=quality_rule(settings.reward_rule),
+            half_life=settings.taste_half_life,
+            end_at=interval.end_at,
+        )
+
+
+def _events(engine: Engine, lake: Lake, interval: Interval) -> Events:
+    return Events(**{
+        table.name: engine.stored(lake, table, interval.start_at, interval.end_at, EVENT_COLUMNS[table.name])
+        for table in (DECISIONS, IMPRESSIONS, PLAYS, REWARDS)
+    })
+
+
+def _read_state(settings: Settings, name: str, before: _Built | None) -> pa.Table:
+    if before is None:
+        return STATES[name].empty_table()
+    return read_part(state_path(settings, name, before.interval), STATES[name])
+
+
+def _note_path(settings: Settings, key: str) -> Path:
+    return settings.features_dir / "_built" / f"{key}.json"
+
+
+def _read_note(settings: Settings, key: str) -> _Built:
+    path = _note_path(settings, key)
+    try:
+        fields: dict[str, Any] = json.loads(path.read_bytes())
+        return _Built(**fields)
+    except (OSError, ValueError, TypeError) as error:
+        raise ContractError(f"not the note of a built interval: {path}: {error}") from error

@@ -1,0 +1,92 @@
+"""Take an interval's events into the lake: decisions, impressions, plays, and what had to be quarantined.
+
+Whatever the order of files and lines, and whatever repeats in them, the same events give the same tables. An impression
+or play that an earlier interval already holds is a duplicate here too. Reruns change nothing. Memory is bounded: lines
+become rows on disk a chunk at a time, and DuckDB sorts and joins them there.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.interval import Interval
+from pipelines.event_history import EventHistory
+from pipelines.event_rows import CLOCK_TOLERANCE, count_reasons
+from pipelines.event_sql import quoted
+from pipelines.lake import Lake, Written
+from pipelines.settings import Settings
+from pipelines.table import DECISIONS, IMPRESSIONS, PLAYS, QUARANTINE, Table
+from pipelines.workspace import workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What an interval holds now. `quarantined` counts refused lines by reason."""
+
+    n_decisions: int
+    n_impressions: int
+    n_plays: int
+    n_duplicates: int
+    n_changed: int
+    quarantined: dict[str, int] = field(default_factory=dict)
+
+
+def ingest(settings: Settings, interval: Interval) -> Ingested:
+    """Write the interval's decisions, impressions, plays and quarantined lines; plays last, as the mark that all is in.
+
+    Raises:
+        NotReadyError: if a segment that may hold lines of the interval is still being written.
+        ContractError: naming the file, if a segment or a table of the lake cannot be read.
+    """
+    lake = Lake(settings.lake_dir)
+    with workspace(settings) as space:
+        history = EventHistory(settings, lake, space)
+        found = history.resolve(interval)
+        relations = dict(found.relations)
+        n_duplicates = found.n_duplicates
+        for table, happened in ((IMPRESSIONS, "seen_at"), (PLAYS, "started_at")):
+            relations[table.name], n_repeated = _without_earlier(history, table, interval, happened)
+            n_duplicates += n_repeated
+        written = {
+            table.name: _write(history, table, interval, relations[table.name])
+            for table in (DECISIONS, QUARANTINE, IMPRESSIONS, PLAYS)
+        }
+        reasons: Counter[str] = Counter()
+        for batch in space.batches(f"SELECT reason FROM {relations[QUARANTINE.name]}"):
+            reasons.update(count_reasons(batch))
+    return Ingested(
+        n_decisions=written[DECISIONS.name].n_rows,
+        n_impressions=written[IMPRESSIONS.name].n_rows,
+        n_plays=written[PLAYS.name].n_rows,
+        n_duplicates=n_duplicates,
+        n_changed=sum(one.n_changed for one in written.values()),
+        quarantined=dict(sorted(reasons.items())),
+    )
+
+
+def _write(history: EventHistory, table: Table, interval: Interval, relation: str) -> Written:
+    sql = f"SELECT {quoted(table.schema.names)} FROM {relation} ORDER BY {quoted(table.order)}"
+    return history.lake.replace(table, interval, history.space.batches(sql))
+
+
+def _without_earlier(history: EventHistory, table: Table, interval: Interval, happened: str) -> tuple[str, int]:
+    """Leave out rows whose key an earlier interval holds; returns the rest, and how many were left out.
+
+    Only events that happened before the interval began can be in an earlier one, and only in one that had not ended
+    when they happened: there are few, and few intervals to look at.
+    """
+    space, relation = history.space, history.resolve(interval).relations[table.name]
+    begin = (interval.start_at + CLOCK_TOLERANCE).isoformat()
+    old = space.table(f"SELECT {quoted([table.key[0], happened])} FROM {relation} WHERE {happened} < '{begin}'")
+    if not len(old):
+        return relation, 0
+    since = pc.min(old[happened]).as_py() - CLOCK_TOLERANCE
+    where = pc.field(table.key[0]).isin(pc.unique(old[table.key[0]]))
+    earlier, keys = f"earlier_{table.name}", list(table.key)
+    space.create(earlier, pa.schema([table.schema.field(name) for name in keys]))
+    for before in history.earlier(interval, since):
+        space.insert(earlier, history.rows(table, before, keys, where).read_all())
+    n_repeated = space.count(f"SELECT count(*) FROM {relation} SEMI JOIN {earlier} USING ({quoted(keys)})")
+    return f"(FROM {relation} ANTI JOIN {earlier} USING ({quoted(keys)}))", n_repeated

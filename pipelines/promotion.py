@@ -1,0 +1,194 @@
+"""From a verdict to the live policy: judge, promote, publish. Each leaves a record (the way back is in `rollback`).
+
+HOME/reports/<as_of>/audit-<content>.json have the verdicts and all that they rest on, audit.json and report.html show
+the latest; HOME/reports/changes/ has what was done about them (`change`).
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from evaluation.audit import AuditRecord, audit_record
+from evaluation.gate import Ruling, Verdict, judge
+from evaluation.report import render_report
+from models.bundle import (
+    MANIFEST_FILE,
+    UNIFORM,
+    Pointer,
+    move_pointer,
+    read_bundle,
+    read_manifest,
+    read_pointer,
+    refuse_older,
+)
+from models.error import BundleError, ContractError, StaleModelError
+from models.manifest import path_of
+from models.storage import Folder
+from models.withdrawal import lift, read_withdrawal, refuse_withdrawn, why_withdrawn
+from pipelines.account import gate_rules, keep_audit, look_of
+from pipelines.change import Change, Kind, keep_change
+from pipelines.part import write_whole
+from pipelines.registry import Registry
+from pipelines.replay import Round, read_round, report_dir, round_uri_with
+from pipelines.settings import Settings
+
+REPORT_FILE = "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The gate's word: the audit record, where it lies, and the bundle to promote, if any."""
+
+    audit: AuditRecord
+    path: Path
+    version: str | None
+
+
+def judge_candidates(settings: Settings, evaluation_uri: str) -> Judgement:
+    """Let the gate judge every candidate of a round, and write the audit record and the report.
+
+    Judging the same round again keeps the record as it is, with the time at which it was first judged and its place in
+    the account of the champion's reign. A round that was evaluated anew is another look. No record is ever replaced.
+    A candidate that a rollback withdrew is held.
+
+    Raises:
+        ContractError: naming an audit record that cannot be read: the account would be wrong without it.
+    """
+    found = read_round(evaluation_uri)
+    rules = gate_rules(settings)
+    names = [name for name in found.versions if name != found.champion]
+    look = look_of(settings, found, len(names))
+    verdicts = [judge(found.evaluation, name, rules, look=look, matured_share=found.matured_share) for name in names]
+    verdicts = [_unless_withdrawn(settings, each, found.versions[each.candidate]) for each in verdicts]
+    audit = audit_record(
+        found.evaluation,
+        verdicts,
+        rules,
+        judged_at=datetime.now(UTC),
+        data_version=found.data_version,
+        window_start_at=found.learned_from_at,
+        window_end_at=found.learned_through_at,
+        rollback_to=found.champion,
+        look=look,
+        matured_share=found.matured_share,
+    )
+    audit, path = keep_audit(report_dir(settings, found.as_of), audit)
+    write_whole(path.with_name(REPORT_FILE), render_report(found.evaluation, verdicts).encode())
+    return Judgement(audit, path, found.versions[audit.promoted] if audit.promoted else None)
+
+
+def promote(settings: Settings, evaluation_uri: str, version: str, *, by_hand: bool = False) -> str:
+    """Make a bundle of this round the registry's champion; doing it again changes nothing.
+
+    Args: by_hand, whether a person asks, who may also bring back what a rollback withdrew.
+
+    Raises:
+        StaleModelError: if the live policy learned from newer data, a rollback withdrew this one, or the gate held it
+            against another policy than the one that is live by now.
+        MarqueeError: if the registry cannot be used.
+    """
+    found, at = _round_of(evaluation_uri, version), datetime.now(UTC)
+    manifest, live = read_manifest(found.candidates_url, version), read_pointer(settings.policies_url)
+    refuse_older(live, Pointer.to(manifest, published_at=at, previous=None))
+    registry = Registry(settings.registry_uri)
+    former = registry.champion()
+    if not by_hand:
+        refuse_withdrawn(settings.policies_url, version)
+        _refuse_unmet(found, UNIFORM if live is None else live.version, version)
+    crowned = registry.crown(version)
+    if by_hand:
+        lift(settings.policies_url, version, at=at)
+    done = Change(kind=Kind.PROMOTION, version=version, replaced=crowned.replaced, at=at, by_hand=by_hand)
+    keep_change(settings, done, is_new=former is None or former.bundle_version != version)
+    return version
+
+
+def publish(settings: Settings, evaluation_uri: str, version: str) -> Pointer:
+    """Copy a bundle of this round to where scorers look, prove it there, and move the pointer; the last step of all.
+
+    Publishing the live version again changes nothing.
+
+    Raises:
+        StaleModelError: if the live policy learned from newer data, or a rollback withdrew this one; the pointer stays.
+        BundleError: if the bundle cannot be trusted; the pointer stays.
+    """
+    found = _round_of(evaluation_uri, version)
+    live = read_pointer(settings.policies_url)
+    manifest = read_manifest(found.candidates_url, version)
+    previous, earlier = (live.version, live.before) if live else (None, ())
+    pointer = Pointer.to(manifest, published_at=datetime.now(UTC), previous=previous, earlier=earlier)
+    refuse_older(live, pointer)
+    refuse_withdrawn(settings.policies_url, version)
+    _copy_bundle(found.candidates_url, settings.policies_url, version)
+    read_bundle(settings.policies_url, version)
+    is_new = live is None or live.version != version
+    if is_new:
+        move_pointer(settings.policies_url, pointer)
+    elif live is not None:
+        pointer = live
+    done = Change(kind=Kind.PUBLICATION, version=version, replaced=pointer.previous or UNIFORM, at=pointer.published_at)
+    keep_change(settings, done, is_new=is_new)
+    return pointer
+
+
+def promote_by_hand(settings: Settings, version: str) -> str:
+    """Make a registered version the champion although nobody asked the gate; the record is kept all the same.
+
+    Raises:
+        ContractError: if the registry does not know it, or its round is gone.
+        StaleModelError: if the live policy learned from newer data.
+    """
+    found = Registry(settings.registry_uri).find(version)
+    if found is None:
+        raise ContractError(f"version must be a registered one, got {version!r}")
+    return promote(settings, round_uri_with(settings, found.as_of, version), version, by_hand=True)
+
+
+def publish_champion(settings: Settings) -> Pointer:
+    """Publish the registry's champion.
+
+    Raises:
+        ContractError: if there is no champion.
+        StaleModelError: if the live policy learned from newer data, or a rollback withdrew the champion.
+        BundleError: if its bundle cannot be trusted.
+    """
+    champion = Registry(settings.registry_uri).champion()
+    if champion is None:
+        raise ContractError(f"there is no champion to publish in {settings.registry_uri}")
+    version = champion.bundle_version
+    return publish(settings, round_uri_with(settings, champion.as_of, version), version)
+
+
+def _unless_withdrawn(settings: Settings, verdict: Verdict, version: str) -> Verdict:
+    """Hold a candidate that a rollback withdrew, whatever the log says of it."""
+    found = read_withdrawal(settings.policies_url, version)
+    if found is None or verdict.decision is not Ruling.PROMOTE:
+        return verdict
+    reason = f"Hold {verdict.candidate}: {why_withdrawn(found)}."
+    return msgspec.structs.replace(verdict, decision=Ruling.HOLD, reason=reason)
+
+
+def _refuse_unmet(found: Round, live: str, version: str) -> None:
+    """Refuse a verdict about a champion whose place a policy of no such round has taken since."""
+    if live not in (found.champion, *found.versions.values()):
+        raise StaleModelError(f"{version} was held against {found.champion}, but {live} is live by now: judge it again")
+
+
+def _round_of(evaluation_uri: str, version: str) -> Round:
+    found = read_round(evaluation_uri)
+    if version not in found.versions.values():
+        raise ContractError(f"version must be one of {sorted(found.versions.values())}, got {version!r}")
+    return found
+
+
+def _copy_bundle(from_url: str, to_url: str, version: str) -> None:
+    """Copy a bundle file by file, the manifest last: before it is there, there is no bundle."""
+    source, target = Folder(from_url), Folder(to_url)
+    for name in (*read_manifest(from_url, version).files, MANIFEST_FILE):
+        content = source.read(path_of(version, name))
+        if content is None:
+            raise BundleError(f"bundle {version!r}: {name} is missing below {from_url}")
+        if target.read(path_of(version, name)) != content:
+            target.replace(path_of(version, name), content)

@@ -1,0 +1,1 @@
+"""Choose now: the scorer, its online features, its event log and its HTTP application."""

@@ -1,0 +1,130 @@
+"""Reads request bodies: within a size, as JSON, and refused with the field named."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from serving.answer import Problem, Refusal
+
+JSON = "application/json"
+_T = TypeVar("_T")
+_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
+_UNKNOWN = re.compile(r"unknown field `(?P<name>.*?)`(?: - at `|$)", re.DOTALL)
+_LEADING_FIELD = re.compile(r"^(?P<name>[a-z_]+) (?:(?:and|or) [a-z_]+ )?must ")
+_MAX_FIELD = 200
+_MAX_MESSAGE = 400
+_encoder = msgspec.json.Encoder()
+_plain = msgspec.json.Decoder()
+
+
+class RefusedError(Exception):
+    """A request that is answered with an error."""
+
+    def __init__(self, status: int, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.field = field
+        self.message = message[:_MAX_MESSAGE]
+
+
+def json_response(content: msgspec.Struct, status: int = 200) -> Response:
+    """Answer with a record."""
+    return Response(_encoder.encode(content), status_code=status, media_type=JSON)
+
+
+def refusal(error: RefusedError, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with an error."""
+    response = json_response(
+        Refusal(error=Problem(status=error.status, field=error.field, message=error.message)), error.status
+    )
+    response.headers.update(headers or {})
+    return response
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Read a JSON body of at most `max_bytes`, whether or not its length was announced.
+
+    Raises:
+        RefusedError: 413 for a longer one, 415 for another content type or encoding, 400 when the client went away.
+    """
+    headers = request.headers
+    # A page of another site can make a browser send bytes without a type, but not JSON that says so.
+    undeclared = "" if "origin" in headers else JSON
+    content_type = headers.get("content-type", undeclared).partition(";")[0].strip().lower()
+    if content_type != JSON:
+        raise RefusedError(415, f"the content type must be {JSON}", "content-type")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise RefusedError(415, "the body must not be encoded", "content-encoding")
+    too_long = RefusedError(413, f"the body must be at most {max_bytes} bytes", "content-length")
+    announced = headers.get("content-length", "0")
+    if not announced.isdecimal() or int(announced[:20]) > max_bytes:
+        raise too_long
+    chunks, size = [], 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > max_bytes:
+                raise too_long
+            chunks.append(chunk)
+    except ClientDisconnect as error:
+        raise RefusedError(400, "the client went away before its body ended") from error
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
+    """Decode a body.
+
+    Raises:
+        RefusedError: 400 if it is not JSON, 422 with the field if it breaks the contract or comes twice.
+    """
+    try:
+        decoded = decoder.decode(body)
+        # What is decoded is JSON, and no deeper than its type: what is left to be seen is what msgspec lets pass.
+        if not _names_each_once(body):
+            _once.decode(body.decode())
+        return decoded
+    except msgspec.ValidationError as error:
+        raise RefusedError(422, str(error), field_of(str(error))) from error
+    except msgspec.DecodeError as error:
+        raise RefusedError(400, str(error)) from error
+    except UnicodeDecodeError as error:
+        raise RefusedError(400, f"JSON is malformed: not UTF-8: {error.reason}") from error
+
+
+def _names_each_once(body: bytes) -> bool:
+    """Tell, for most JSON without a name twice in one object, that it has none; False says nothing.
+
+    A decoder keeps one of the fields of a name. Where no colon is spelled as an escape, a body has more colons than
+    what is kept of it exactly when a field was dropped: with the field goes at least the colon after its name.
+    """
+    return b"\\" not in body and body.count(b":") == _encoder.encode(_plain.decode(body)).count(b":")
+
+
+def _refuse_repeated(pairs: list[tuple[str, Any]]) -> None:
+    """Refuse an object with a name in it twice: every reader takes another one of the two for true."""
+    if len(dict(pairs)) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise RefusedError(422, f"Object has the field `{repeated}` more than once", repeated)
+
+
+_once = json.JSONDecoder(object_pairs_hook=_refuse_repeated)
+
+
+def field_of(message: str) -> str:
+    """Find the field that a validation message is about.
+
+    Example:
+        >>> field_of("Object missing required field `title_id` - at `$.titles[1]`")
+        'titles[1].title_id'
+    """
+    at = _PATH.search(message)
+    path = at["path"] if at else ""
+    named = _MISSING.search(message) or _UNKNOWN.search(message) or _LEADING_FIELD.search(message)
+    return ".".join(part for part in (path, named["name"] if named else "") if part)[:_MAX_FIELD]

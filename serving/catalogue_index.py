@@ -1,0 +1,189 @@
+"""The catalogue and its feature vectors as dense arrays: all that a page needs of titles and artworks.
+
+An index never changes. A refresh builds the next one beside it and swaps one reference, so that no request waits.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.batch import Floats, Keys
+from models.catalogue import Artwork, Catalogue, Title
+from models.identity import keys_of
+from models.kernel import ArtworkTable
+from models.layout import ARTWORK, TITLE
+from models.linear import bounded
+from serving.candidate import UNKNOWN_ROW, Candidates
+from serving.features import OnlineFeatures, Vectors
+
+_MOST_KEPT = 100_000
+"""Candidates kept of titles whose artworks not everybody may see."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TitleEntry:
+    """One title: its artworks in catalogue order, and all of them as candidates.
+
+    `all_launched_us` is the moment from which all of its artworks may be shown, microseconds since the epoch;
+    `is_restricted` tells that some may not be shown to everybody.
+    """
+
+    row: int
+    artworks: tuple[Artwork, ...]
+    artwork_rows: NDArray[np.int64]
+    default_id: str
+    all_launched_us: int
+    is_restricted: bool
+    whole: Candidates
+
+    @property
+    def artwork_ids(self) -> tuple[str, ...]:
+        """The ids of its artworks."""
+        return tuple(artwork.artwork_id for artwork in self.artworks)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CatalogueIndex:
+    """T titles and A artworks.
+
+    Args:
+        titles: each title's entry.
+        artwork_row: each artwork's row.
+        title_keys, artwork_keys: `(T + 1,)` and `(A + 1,)`, the last one 0.
+        title_vectors, artwork_vectors: `(T + 1, len(TITLE))` and `(A + 1, len(ARTWORK))`, the last row zeros.
+        title_of: `(A + 1,)` int64, the row of each artwork's title.
+        titles_bounded: `(T + 1, len(TITLE))` float64, the vectors as policies take them.
+        motifs: `(A + 1,)` int64, equal for artworks of the same dominant motif; 0 for none.
+        launched_us: `(A,)` int64, when each artwork may first be shown, microseconds since the epoch.
+        n_refused_vectors: how many vectors were not finite and are served as zeros.
+    """
+
+    titles: Mapping[str, TitleEntry]
+    artwork_row: Mapping[str, int]
+    title_keys: Keys
+    artwork_keys: Keys
+    title_vectors: Vectors
+    artwork_vectors: Vectors
+    title_of: NDArray[np.int64]
+    titles_bounded: Floats
+    motifs: NDArray[np.int64]
+    launched_us: NDArray[np.int64]
+    n_refused_vectors: int
+    _kept: dict[tuple[int, str, int | None], Candidates] = field(default_factory=dict, repr=False)
+
+    @property
+    def table(self) -> ArtworkTable:
+        """The artworks as a kernel is laid out over them."""
+        return ArtworkTable(self.artwork_keys, self.artwork_vectors, self.title_vectors[self.title_of])
+
+    def candidates(self, title_id: str, at_us: int, country: str = "", maturity_limit: int | None = None) -> Candidates:
+        """List a title's artworks that are launched at `at_us` and may be seen there, at that limit."""
+        entry = self.titles.get(title_id)
+        if entry is None:
+            return Candidates.nothing(title_id, UNKNOWN_ROW, "unknown_title")
+        if at_us >= entry.all_launched_us:
+            if not entry.is_restricted:
+                return entry.whole
+            return self._allowed(title_id, entry, country, maturity_limit)
+        launched = self.launched_us[entry.artwork_rows] <= at_us
+        return _some(
+            title_id,
+            entry,
+            [
+                bool(is_launched) and artwork.may_be_seen(country, maturity_limit)
+                for is_launched, artwork in zip(launched, entry.artworks, strict=True)
+            ],
+        )
+
+    def _allowed(self, title_id: str, entry: TitleEntry, country: str, maturity_limit: int | None) -> Candidates:
+        key = (entry.row, country, maturity_limit)
+        found = self._kept.get(key)
+        if found is None:
+            found = _some(title_id, entry, [each.may_be_seen(country, maturity_limit) for each in entry.artworks])
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[key] = found
+        return found
+
+
+def build_index(catalogue: Catalogue, features: OnlineFeatures) -> CatalogueIndex:
+    """Lay the catalogue out and read every title's and artwork's vector, in bulk.
+
+    Raises:
+        FeatureUnavailableError: if the feature store does not answer.
+    """
+    title_ids, artworks = list(catalogue.titles), list(catalogue.artworks.values())
+    artwork_ids = [artwork.artwork_id for artwork in artworks]
+    artwork_row = {name: row for row, name in enumerate(artwork_ids)}
+    launched_us = np.array([microseconds(artwork.launched_at) for artwork in artworks], dtype=np.int64)
+    title_vectors, n_bad_titles = _padded(features.titles(title_ids), len(TITLE))
+    artwork_vectors, n_bad_artworks = _padded(features.artworks(artwork_ids), len(ARTWORK))
+    title_row = {name: row for row, name in enumerate(title_ids)}
+    title_of = [title_row[artwork.title_id] for artwork in artworks]
+    return CatalogueIndex(
+        titles={
+            title.title_id: _entry(row, title, catalogue, artwork_row, launched_us)
+            for row, title in enumerate(catalogue.titles.values())
+        },
+        artwork_row=artwork_row,
+        title_keys=np.append(keys_of(title_ids), np.uint64(0)),
+        artwork_keys=np.append(keys_of(artwork_ids), np.uint64(0)),
+        title_vectors=title_vectors,
+        artwork_vectors=artwork_vectors,
+        title_of=np.array([*title_of, len(title_ids)], dtype=np.int64),
+        titles_bounded=bounded(title_vectors).astype(np.float64),
+        motifs=_motifs(artworks),
+        launched_us=launched_us,
+        n_refused_vectors=n_bad_titles + n_bad_artworks,
+    )
+
+
+def microseconds(moment: datetime) -> int:
+    """Count whole microseconds since the epoch, exactly."""
+    seconds = int(moment.replace(microsecond=0).timestamp())
+    return seconds * 1_000_000 + moment.microsecond
+
+
+def _entry(
+    row: int, title: Title, catalogue: Catalogue, artwork_row: Mapping[str, int], launched_us: NDArray[np.int64]
+) -> TitleEntry:
+    artworks = tuple(catalogue.artworks_of[title.title_id])
+    ids = [artwork.artwork_id for artwork in artworks]
+    rows = np.array([artwork_row[name] for name in ids], dtype=np.int64)
+    default = catalogue.default_of(title.title_id)
+    return TitleEntry(
+        row=row,
+        artworks=artworks,
+        artwork_rows=rows,
+        default_id=default,
+        all_launched_us=int(launched_us[rows].max(initial=np.iinfo(np.int64).min)),
+        is_restricted=any(artwork.maturity or artwork.countries for artwork in artworks),
+        whole=(
+            Candidates.of(row, rows, ids, default) if ids else Candidates.nothing(title.title_id, row, "no_artwork")
+        ),
+    )
+
+
+def _some(title_id: str, entry: TitleEntry, may_be: Sequence[bool]) -> Candidates:
+    places = [place for place, may in enumerate(may_be) if may]
+    if not places:
+        return Candidates.nothing(title_id, entry.row, "no_artwork")
+    ids = [entry.artworks[place].artwork_id for place in places]
+    return Candidates.of(entry.row, entry.artwork_rows[places], ids, entry.default_id)
+
+
+def _motifs(artworks: Sequence[Artwork]) -> NDArray[np.int64]:
+    known: dict[str, int] = {"": 0}
+    codes = [known.setdefault(artwork.motif, len(known)) for artwork in artworks]
+    return np.array([*codes, 0], dtype=np.int64)
+
+
+def _padded(vectors: Vectors, width: int) -> tuple[Vectors, int]:
+    out = np.zeros((len(vectors) + 1, width), dtype=np.float32)
+    out[:-1] = vectors
+    bad = ~np.isfinite(out).all(axis=1)
+    out[bad] = 0.0
+    return out, int(bad.sum())

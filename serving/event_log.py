@@ -1,0 +1,143 @@
+"""The event log: lines appended to segments, one write a request. `models.segment` tells how segments are named.
+
+Times are those of the lines (`at`), never the wall clock's, so that a simulator writes the same segments by its own
+clock. Whoever appends sees to it that `at` is when the lines say they were logged.
+"""
+
+import math
+import os
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from models.event import Event, encode_lines
+from serving.segment_file import SegmentFile
+
+
+class EventLog:
+    """A directory of segments with one of them open for writing. Not thread-safe: one owner.
+
+    Args: directory, made when first needed; segment_seconds, the age by `at` from which a segment is complete (endless:
+    only `rotate` and size complete one); segment_bytes, the size likewise; sync, whether `append` waits for the disk;
+    writer, letters and digits that are unique to this log for ever (random where not given).
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        segment_seconds: float = math.inf,
+        segment_bytes: int = 64 * 2**20,
+        sync: bool = True,
+        writer: str = "",
+    ) -> None:
+        self.directory = directory
+        self._segment_seconds = segment_seconds
+        self._segment_bytes = segment_bytes
+        self._sync = sync
+        self._writer = writer or f"{os.getpid():x}x{secrets.token_hex(6)}"
+        self._n_opened = 0
+        self._current: SegmentFile | None = None
+        self._finished: list[SegmentFile] = []
+
+    def append(self, events: Sequence[Event], *, at: datetime) -> None:
+        """Log events at `at`, aware UTC; with `sync`, return only when they are durable. Complete segments are closed.
+
+        Raises:
+            OSError: if the log cannot be written; nothing of these events is in it then, or it was never acknowledged.
+        """
+        self.append_lines(encode_lines(list(events)), at=at)
+
+    def append_lines(self, lines: bytes, *, at: datetime) -> None:
+        """Log whole lines as `append` does."""
+        segment = self.write(lines, at)
+        if self._sync:
+            self._synced(segment)
+        self._close_finished()
+
+    def rotate(self) -> Path | None:
+        """Close the open segment now; returns its path, None where nothing was written."""
+        self.finish()
+        closed = self._close_finished()
+        return closed[-1] if closed else None
+
+    close = rotate
+
+    def write(self, lines: bytes, at: datetime) -> SegmentFile:
+        """Write whole lines without waiting for the disk; returns the segment to be synced.
+
+        Complete segments become finished.
+        """
+        segment = self._segment_for(at)
+        try:
+            segment.write(lines, at)
+        except OSError:
+            self.drop(segment)
+            raise
+        if segment.size >= self._segment_bytes:
+            self.finish()
+        return segment
+
+    def finish_due(self, now: datetime) -> None:
+        """Finish the open segment if it has reached its age at `now`, or a clock that was set back makes it unborn."""
+        if self._current is not None and not self._is_of_age_for(now):
+            self.finish()
+
+    def finish(self) -> None:
+        """Take no more lines into the open segment."""
+        if self._current is not None:
+            self._finished.append(self._current)
+            self._current = None
+
+    def take_finished(self) -> list[SegmentFile]:
+        """Hand over the segments that are finished and not closed yet; the caller closes them."""
+        finished, self._finished = self._finished, []
+        return finished
+
+    def drop(self, segment: SegmentFile) -> None:
+        """Write no more to a segment that failed: what was acknowledged in it is kept by closing it like any other."""
+        if segment is self._current:
+            self.finish()
+
+    def probe(self) -> None:
+        """Write and remove a small file, to see whether the log can be written.
+
+        Raises:
+            OSError: if it cannot.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / f"{self._writer}.probe"
+        try:
+            with path.open("wb") as file:
+                file.write(b"probe\n" * 1024)
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _segment_for(self, at: datetime) -> SegmentFile:
+        if self._current is not None:
+            if self._is_of_age_for(at):
+                return self._current
+            self.finish()
+        segment = SegmentFile.create(self.directory, at, f"{self._writer}s{self._n_opened}")
+        self._n_opened += 1
+        self._current = segment
+        return segment
+
+    def _is_of_age_for(self, at: datetime) -> bool:
+        # A clock that was set back opens a new segment: none may hold a line older than its name says.
+        current = self._current
+        return current is not None and 0.0 <= (at - current.opened_at).total_seconds() < self._segment_seconds
+
+    def _synced(self, segment: SegmentFile) -> None:
+        try:
+            segment.sync()
+        except OSError:
+            self.drop(segment)
+            raise
+
+    def _close_finished(self) -> list[Path]:
+        closed = [segment.close() for segment in self.take_finished()]
+        return [path for path in closed if path is not None]

@@ -1,0 +1,193 @@
+"""Online features out of Feast, through its SDK in this process and whatever online store it is configured with."""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache, partial
+from typing import Any, Final
+
+import numpy as np
+
+from models.error import ContractError, FeatureUnavailableError
+from models.layout import ARTWORK, FEATURE_SERVICE, PROFILE, TITLE
+from serving.feature_store import open_feature_store
+from serving.features import ProfileFeatures, ProfileReader, Vectors
+from serving.packed_online_store import PackedOnlineStore, PackedReader, key_of, view_name
+from serving.packed_row import stamps, unpack_arrays
+from serving.settings import ScorerSettings
+
+_PROFILE_VIEWS: Final = ("profile_taste", "profile_familiarity")
+_NO_KEYS, _NO_FLOATS = np.empty(0, np.int64), np.empty(0, np.float32)
+
+_MOST_KEYS: Final = 65_536
+"""Profiles whose spelled keys are kept: spelling one costs more than sending it."""
+
+_CHUNK: Final = 1_000
+"""Entities read in one call: Feast builds one response object of them."""
+
+
+def open_features(settings: ScorerSettings) -> "FeastFeatures":
+    """Open the online features of a home.
+
+    Raises:
+        ContractError: if the feature store cannot be opened, or lacks the feature service of `models.layout`.
+        FeatureUnavailableError: if its registry cannot be read.
+    """
+    return FeastFeatures(
+        open_feature_store(settings, online_only=True), ttl=timedelta(hours=settings.profile_ttl_hours)
+    )
+
+
+class FeastFeatures:
+    """`serving.features.OnlineFeatures` over Feast; store and service are held, as finding them costs more than a read.
+
+    Args: store, an open `feast.FeatureStore`; ttl, the age from which a profile's row counts as missing (Feast itself
+    does not look at ages online).
+    """
+
+    def __init__(self, store: Any, *, ttl: timedelta) -> None:
+        from feast.errors import FeastError
+        from google.protobuf.message import DecodeError
+
+        self._dead = dead_store_errors()
+        self._store = store
+        self._ttl_seconds = ttl.total_seconds()
+        try:
+            store.get_feature_service(FEATURE_SERVICE)
+            self._profile_service = store.get_feature_service(f"{FEATURE_SERVICE}_profile")
+            views = [store.get_feature_view(name) for name in _PROFILE_VIEWS]
+        except (FeastError, DecodeError) as error:
+            raise ContractError(f"the feature store must serve {FEATURE_SERVICE}: {error}") from error
+        except OSError as error:
+            raise FeatureUnavailableError(f"the feature store's registry cannot be read: {error}") from error
+        online = store.provider.online_store
+        self._packed = online if isinstance(online, PackedOnlineStore) else None
+        self._profile_views = [view_name(store.config, view) for view in views]
+        self._key_of = lru_cache(_MOST_KEYS)(partial(key_of, store.config, "profile_id"))
+
+    def profile(self, profile_id: str, at: datetime) -> ProfileFeatures | None:
+        """Read one profile's row in one call; None where there is none, or one that is stale at `at`.
+
+        A store that keeps packed rows is read past Feast's answer objects, which cost more than the reading; any other
+        by Feast alone.
+        """
+        if self._packed is None:
+            return self._profile_by_feast(profile_id, at)
+        return self._profile_of_rows(profile_id, at, self._packed_rows(self._packed, profile_id))
+
+    def profile_reader(self) -> ProfileReader | None:
+        """Make a reader of profiles for one event loop; None where the store can only be read by threads."""
+        read = None if self._packed is None else self._packed.reader(self._store.config, self._profile_views)
+        return None if read is None else _Reader(self, read)
+
+    async def read_profile(self, reader: PackedReader, profile_id: str, at: datetime) -> ProfileFeatures | None:
+        """Read one profile's row by a reader of the profile's views."""
+        try:
+            rows = await reader.read(self._key_of(profile_id))
+        except self._dead as error:
+            raise FeatureUnavailableError(f"the online store did not answer for {profile_id!r}: {error}") from error
+        return self._profile_of_rows(profile_id, at, rows)
+
+    def _profile_of_rows(self, profile_id: str, at: datetime, rows: list[bytes | None]) -> ProfileFeatures | None:
+        young = [row if row is not None and self._is_young(stamps(row)[0] // 1_000_000, at) else None for row in rows]
+        taste, met = ({} if row is None else unpack_arrays(row, profile_id) for row in young)
+        if "vector" not in taste:
+            return None
+        return ProfileFeatures(
+            vector=_checked(taste["vector"], len(PROFILE), profile_id),
+            title_keys=met.get("title_keys", _NO_KEYS).view(np.uint64),
+            minutes=met.get("minutes", _NO_FLOATS),
+            impressions=met.get("impressions", _NO_FLOATS),
+        )
+
+    def _packed_rows(self, online: PackedOnlineStore, profile_id: str) -> list[bytes | None]:
+        key = self._key_of(profile_id)
+        try:
+            return online.packed_rows(self._store.config, self._profile_views, key)
+        except self._dead as error:
+            raise FeatureUnavailableError(f"the online store did not answer for {profile_id!r}: {error}") from error
+
+    def _profile_by_feast(self, profile_id: str, at: datetime) -> ProfileFeatures | None:
+        answer = self._read(self._profile_service, "profile_id", [profile_id])
+        columns = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
+        vector, keys = columns["vector"], columns["title_keys"]
+        if not self._fresh(vector, at):
+            return None
+        met = self._fresh(keys, at)
+        return ProfileFeatures(
+            vector=_checked(np.array(vector.values[0].float_list_val.val, np.float32), len(PROFILE), profile_id),
+            title_keys=np.array(keys.values[0].int64_list_val.val if met else (), np.int64).view(np.uint64),
+            minutes=np.array(columns["minutes"].values[0].float_list_val.val if met else (), np.float32),
+            impressions=np.array(columns["impressions"].values[0].float_list_val.val if met else (), np.float32),
+        )
+
+    def titles(self, title_ids: Sequence[str]) -> Vectors:
+        """Read `(n, len(TITLE))` vectors in bulk; zeros for an unknown title."""
+        return self._vectors("title_profile", "title_id", title_ids, len(TITLE))
+
+    def artworks(self, artwork_ids: Sequence[str]) -> Vectors:
+        """Read `(m, len(ARTWORK))` vectors in bulk; zeros for an unknown artwork."""
+        return self._vectors("artwork_profile", "artwork_id", artwork_ids, len(ARTWORK))
+
+    def _vectors(self, view: str, key: str, ids: Sequence[str], width: int) -> Vectors:
+        out = np.zeros((len(ids), width), dtype=np.float32)
+        for first in range(0, len(ids), _CHUNK):
+            chunk = list(ids[first : first + _CHUNK])
+            answer = self._read([f"{view}:vector"], key, chunk)
+            place = list(answer.metadata.feature_names.val).index("vector")
+            for row, value in enumerate(answer.results[place].values):
+                if value.HasField("float_list_val"):
+                    out[first + row] = _checked(np.array(value.float_list_val.val, np.float32), width, chunk[row])
+        return out
+
+    def _read(self, features: Any, key: str, ids: list[str]) -> Any:
+        try:
+            return self._store.get_online_features(features=features, entity_rows={key: ids}).proto
+        except self._dead as error:
+            raise FeatureUnavailableError(f"the online store did not answer for {key} {ids[0]!r}: {error}") from error
+
+    def _fresh(self, column: Any, at: datetime) -> bool:
+        """Tell whether the only row is there and young enough; a row without values has an empty value."""
+        if column.values[0].WhichOneof("val") is None:
+            return False
+        return self._is_young(column.event_timestamps[0].seconds, at)
+
+    def _is_young(self, known_seconds: int, at: datetime) -> bool:
+        return at.timestamp() - known_seconds <= self._ttl_seconds
+
+
+class _Reader:
+    """`serving.features.ProfileReader` over a store's own reader."""
+
+    def __init__(self, features: FeastFeatures, reader: PackedReader) -> None:
+        self._features, self._reader = features, reader
+
+    async def profile(self, profile_id: str, at: datetime) -> ProfileFeatures | None:
+        """Read one profile's row; None where there is none, or one that is stale at `at`."""
+        return await self._features.read_profile(self._reader, profile_id, at)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._reader.close()
+
+
+def dead_store_errors() -> tuple[type[Exception], ...]:
+    """List what an online store that is away raises: none of their clients' errors are `OSError`."""
+    from redis.exceptions import RedisError
+
+    return (sqlite3.Error, RedisError, OSError, *_postgres_errors())
+
+
+def _postgres_errors() -> tuple[type[Exception], ...]:
+    """List what a PostgreSQL that is dead raises, where its client is installed."""
+    try:
+        from psycopg import Error
+    except ImportError:
+        return ()
+    return (Error,)
+
+
+def _checked(vector: Vectors, width: int, name: str) -> Vectors:
+    if vector.shape != (width,):
+        raise ContractError(f"the vector of {name!r} must have {width} values, got {vector.size}")
+    return vector

@@ -1,0 +1,170 @@
+"""The one door to Feast: open the store of a home, and bring its registry in line with the definitions."""
+
+import fcntl
+import os
+import re
+import subprocess
+import sys
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import prometheus_client  # noqa: F401 - before Feast, which asks it to keep counters in files that all registries share
+import yaml
+
+from models.error import ContractError
+from serving.settings import ScorerSettings
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+_APPLY_CODE = "from feast.cli.cli import cli; cli()"
+_APPLY_SECONDS = 300
+_NEVER_READ = {"type": "file"}
+"""Feast insists on an offline store; this one comes with Feast itself, and whoever opens online only never asks it."""
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+def open_feature_store(settings: ScorerSettings, *, online_only: bool = False) -> "FeatureStore":
+    """Open the home's feature store; hold what comes back for the life of the process.
+
+    Args: online_only, whether to do without the configured offline store: a scorer is installed without its packages.
+
+    Raises:
+        ContractError: if the configuration cannot be read or Feast refuses it, or the definitions were never applied to
+            this home.
+    """
+    config = feature_store_config(settings)
+    if not _marker(settings).is_file():
+        raise ContractError(f"no feature definitions were applied to {settings.home}: run apply_feature_repo first")
+    if online_only:
+        config["offline_store"] = dict(_NEVER_READ)
+    _quiet()
+    from feast import FeatureStore, RepoConfig
+    from feast.errors import FeastError
+
+    try:
+        repo_config = RepoConfig(**config)
+        repo_config.repo_path = settings.feature_repo.absolute()
+        return FeatureStore(config=repo_config)
+    except (FeastError, ImportError, ValueError) as error:
+        path = settings.feature_repo / settings.feature_store_file
+        raise ContractError(f"Feast cannot open the store that {path} describes: {error}") from error
+
+
+def apply_feature_repo(settings: ScorerSettings) -> bool:
+    """Bring registry and online tables in line with the definitions; False where they already are.
+
+    It runs in a process of its own, because Feast executes every module of the repository under its bare name.
+
+    Raises:
+        ContractError: if the definitions are refused, ending with what Feast said, or a setting they refer to.
+    """
+    feature_store_config(settings)
+    _check_ttl(settings.profile_ttl_hours)
+    fingerprint, marker = _fingerprint(settings), _marker(settings)
+    if _is_applied(marker, fingerprint):
+        return False
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    with marker.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_applied(marker, fingerprint):
+            return False
+        _apply(settings)
+        partial = marker.with_suffix(".partial")
+        partial.write_text(fingerprint)
+        partial.replace(marker)
+    return True
+
+
+def _is_applied(marker: Path, fingerprint: str) -> bool:
+    return marker.is_file() and marker.read_text() == fingerprint
+
+
+def _apply(settings: ScorerSettings) -> None:
+    repo = settings.feature_repo.absolute()
+    arguments = ["--chdir", str(repo), "--feature-store-yaml", str(repo / settings.feature_store_file)]
+    ran = subprocess.run(
+        [sys.executable, "-c", _APPLY_CODE, *arguments, "apply", "--skip-source-validation"],
+        env=os.environ | _environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=_APPLY_SECONDS,
+        check=False,
+    )
+    if ran.returncode != 0:
+        raise ContractError(f"feature definitions in {repo} were refused:\n{(ran.stderr or ran.stdout)[-2000:]}")
+
+
+def _environment(settings: ScorerSettings) -> dict[str, str]:
+    """List what the definitions and the configuration may refer to."""
+    root = str(Path(__file__).parents[1])
+    path = os.environ.get("PYTHONPATH")
+    return _own_variables(settings) | {
+        "MARQUEE_OFFLINE_STORE": str(feature_store_config(settings).get("offline_store", {}).get("type", "")),
+        "FEAST_USAGE": "False",
+        "TZ": "UTC",
+        "PYTHONPATH": f"{root}{os.pathsep}{path}" if path else root,
+    }
+
+
+def _own_variables(settings: ScorerSettings) -> dict[str, str]:
+    """List the settings that definitions and configuration may refer to, whether or not the environment has them."""
+    return {
+        "MARQUEE_HOME": str(settings.home.absolute()),
+        "MARQUEE_PROFILE_TTL_HOURS": repr(settings.profile_ttl_hours),
+        "MARQUEE_JOIN_MEMORY": settings.join_memory,
+        "MARQUEE_FEATURE_BUDGET_MS": repr(settings.feature_budget_ms),
+    }
+
+
+def feature_store_config(settings: ScorerSettings) -> dict[str, Any]:
+    """Read Feast's configuration, with the home and environment variables filled in.
+
+    Raises:
+        ContractError: naming a file that cannot be read or is no mapping, or a variable in it that is not set.
+    """
+    path = settings.feature_repo / settings.feature_store_file
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ContractError(f"cannot read the feature store's configuration {path}: {error}") from error
+    known = os.environ | _own_variables(settings)
+    missing = sorted(set(_VARIABLE.findall(text)) - set(known))
+    if missing:
+        raise ContractError(f"{path} refers to {', '.join(missing)}: set it in the environment")
+    try:
+        config = yaml.safe_load(_VARIABLE.sub(lambda found: known[found[1]], text))
+    except yaml.YAMLError as error:
+        raise ContractError(f"not YAML: {path}: {error}") from error
+    if not isinstance(config, dict):
+        raise ContractError(f"expected a mapping in {path}, got {type(config).__name__}")
+    return config
+
+
+def _fingerprint(settings: ScorerSettings) -> str:
+    """Hash all that `apply` depends on: definitions, configuration, home and the settings they refer to."""
+    digest = sha256()
+    files = [*sorted(settings.feature_repo.glob("*.py")), settings.feature_repo / settings.feature_store_file]
+    for path in files:
+        digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+    digest.update(f"{settings.home.absolute()}\0{timedelta(hours=settings.profile_ttl_hours)}".encode())
+    return digest.hexdigest()
+
+
+def _check_ttl(hours: float) -> None:
+    """Refuse a time to live of mixed units: Feast's DuckDB join takes whole days or whole seconds below one."""
+    whole = hours * 3600 == int(hours * 3600)
+    if not whole or (hours > 24 and hours % 24 != 0):
+        raise ContractError(f"profile_ttl_hours must be whole seconds up to a day, or whole days, got {hours} hours")
+
+
+def _marker(settings: ScorerSettings) -> Path:
+    return settings.home / "feast" / "applied"
+
+
+def _quiet() -> None:
+    """Keep Feast from telephoning home; it reads this once, when it is first imported."""
+    os.environ.setdefault("FEAST_USAGE", "False")

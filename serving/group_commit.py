@@ -1,0 +1,168 @@
+"""Durable appends for many requests at once: they share one sync of the disk, which runs beside the event loop."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from time import monotonic
+
+import structlog
+
+from models.event import Event, encode_lines
+from serving.event_log import EventLog
+from serving.segment_file import SegmentFile
+from serving.settings import Durability
+
+_log = structlog.get_logger(__name__)
+_Waiting = list[tuple[SegmentFile, asyncio.Future[None] | None]]
+
+
+class GroupCommit:
+    """The event log of an asyncio application.
+
+    Lines are written on the event loop, in order; one thread syncs and closes segments. All requests that arrive while
+    a sync runs share the next one.
+
+    `failure` is why nothing can be logged now, None where all is well. While there is one, nothing is tried but by
+    `tick`: a full disk is not asked anew by every request. Whoever was told of a failure must count the events as not
+    logged. Some of them may be in the log all the same (written, but not known to be durable): a decision that nobody
+    was shown, which no impression will ever name.
+
+    Args: budget_ms, how long a request waits for the disk until it is taken for failed; durability, see `Durability`.
+    """
+
+    def __init__(
+        self, log: EventLog, *, budget_ms: float = 60_000.0, durability: Durability = Durability.DURABLE
+    ) -> None:
+        self.failure: OSError | None = None
+        self._log = log
+        self._budget_seconds = budget_ms / 1000
+        self._waits = durability is Durability.DURABLE
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-log")
+        self._waiting: _Waiting = []
+        self._waiting_since = 0.0
+        self._syncing_since: float | None = None
+        self._committing: asyncio.Task[None] | None = None
+
+    async def append(self, events: Sequence[Event], at: datetime) -> None:
+        """Log events as `append_lines` does."""
+        await self.append_lines(encode_lines(list(events)), at)
+
+    async def append_lines(self, lines: bytes, at: datetime) -> None:
+        """Log whole lines and return when they are durable; when they are written, where durability is batched.
+
+        Nothing is awaited before the lines are written, so that `at` and their order in the log agree.
+
+        Raises:
+            OSError: if they could not be logged; they count as not logged then.
+        """
+        if self.failure is not None:
+            raise OSError(self.failure.errno, self.failure.strerror or str(self.failure))
+        try:
+            segment = self._log.write(lines, at)
+        except OSError as error:
+            self.failure = error
+            self._wake()
+            raise
+        if not self._waiting:
+            self._waiting_since = monotonic()
+        if not self._waits:
+            self._waiting.append((segment, None))
+            return
+        durable = asyncio.get_running_loop().create_future()
+        self._waiting.append((segment, durable))
+        self._wake()
+        await durable
+
+    def lag_seconds(self) -> float:
+        """Tell the age of the oldest line that was written and may not be on disk yet, 0 where there is none."""
+        since = self._syncing_since if self._syncing_since is not None else self._waiting_since
+        return monotonic() - since if self._waiting or self._syncing_since is not None else 0.0
+
+    async def tick(self, now: datetime) -> None:
+        """Sync what nobody waits for, close segments of age, and find out whether a log that failed is well again."""
+        self._log.finish_due(now)
+        self._wake()
+        if self.failure is not None and self._syncing_since is None:
+            self.failure = await self.probe()
+
+    async def probe(self) -> OSError | None:
+        """Find out what keeps the log from being written, None where nothing does."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._log.probe)
+        except OSError as error:
+            return error
+        return None
+
+    async def close(self) -> None:
+        """Make everything durable and close the open segment."""
+        self._log.finish()
+        await self._wake()
+        self._thread.shutdown()
+
+    def _wake(self) -> asyncio.Task[None]:
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.get_running_loop().create_task(self._commit())
+        return self._committing
+
+    async def _commit(self) -> None:
+        loop = asyncio.get_running_loop()
+        finished = self._log.take_finished()
+        while self._waiting or finished:
+            waiting, self._waiting = self._waiting, []
+            if waiting:
+                self._settle(waiting, await self._synced(waiting))
+            # Finished segments close after their last waiter is answered; nobody writes to them any more.
+            if finished:
+                await loop.run_in_executor(self._thread, _close_all, finished)
+            finished = self._log.take_finished()
+
+    async def _synced(self, waiting: _Waiting) -> dict[SegmentFile, OSError]:
+        """Sync what is waited for; who has waited too long is told so, and the disk is waited for all the same."""
+        self._syncing_since = self._waiting_since
+        segments = {segment for segment, _ in waiting}
+        syncing = asyncio.get_running_loop().run_in_executor(self._thread, _sync_all, segments)
+        try:
+            done, _ = await asyncio.wait({syncing}, timeout=self._budget_seconds)
+            if not done:
+                slow = TimeoutError(None, f"the disk took more than {self._budget_seconds:g} seconds")
+                late = waiting + self._waiting
+                self._settle(late, {segment: slow for segment, _ in late})
+            return await syncing
+        finally:
+            self._syncing_since = None
+
+    def _settle(self, waiting: _Waiting, failures: dict[SegmentFile, OSError]) -> None:
+        self.failure = next(iter(failures.values()), self.failure)
+        for segment in failures:
+            self._log.drop(segment)
+        # Lines that were written while a sync failed share its fate: the kernel has forgotten what it could not write,
+        # and a second sync of the same file would call it durable.
+        late = [each for each in self._waiting if each[0] in failures]
+        self._waiting = [each for each in self._waiting if each[0] not in failures]
+        for segment, durable in (*waiting, *late):
+            if durable is None or durable.done():
+                continue  # nobody waits: durability is batched, or the request was cancelled
+            if segment in failures:
+                durable.set_exception(failures[segment])
+            else:
+                durable.set_result(None)
+
+
+def _sync_all(segments: set[SegmentFile]) -> dict[SegmentFile, OSError]:
+    failures = {}
+    for segment in segments:
+        try:
+            segment.sync()
+        except OSError as error:
+            failures[segment] = error
+    return failures
+
+
+def _close_all(segments: list[SegmentFile]) -> None:
+    for segment in segments:
+        try:
+            segment.close()
+        except OSError as error:
+            # Its acknowledged lines are on disk already: a recovery closes it under its right name.
+            _log.error("segment not closed", segment=str(segment.path), error=str(error))

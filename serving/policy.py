@@ -1,0 +1,73 @@
+"""The policy in force: loaded once, checked once, and swapped as one reference."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.batch import Batch, Floats
+from models.error import BundleError, MarqueeError
+from models.layout import ARTWORK, SHARED
+from models.policy import Policy
+
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A published policy and, for when it fails, the best known artwork by take fraction, both of one bundle."""
+
+    version: str
+    policy: Policy
+    fallback: Policy
+
+
+class PolicySource(Protocol):
+    """Where policies are published."""
+
+    def poll(self) -> LoadedPolicy | None:
+        """Load the live policy if another one is live than at the last call that gave one; else None.
+
+        Raises:
+            BundleError: once for every published policy that cannot be trusted.
+            OSError: if the store does not answer; asking again may help.
+        """
+        ...
+
+
+def is_pmf(pmf: Floats, offsets: NDArray[np.int64]) -> bool:
+    """Tell whether `(m,)` values are probabilities that sum to 1 over each decision's candidates."""
+    # What is not a number fails both comparisons.
+    if pmf.shape != (offsets[-1],) or not (pmf.min(initial=0.0) >= 0.0):
+        return False
+    sums = np.add.reduceat(pmf, offsets[:-1])
+    return bool((np.abs(sums - 1.0) <= _TOLERANCE).all())
+
+
+def refuse_unusable(loaded: LoadedPolicy) -> None:
+    """Score a few decisions of cold and of random vectors with both policies of a bundle, before it goes live.
+
+    Raises:
+        BundleError: if either fails or answers with something else than probabilities.
+    """
+    counts = np.array([1, 2, 7])
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    n, m = len(counts), int(offsets[-1])
+    generator = np.random.default_rng(0)
+    for scale in (0.0, 1.0):
+        batch = Batch(
+            offsets=offsets,
+            profile_keys=np.arange(n, dtype=np.uint64),
+            title_keys=np.arange(n, dtype=np.uint64),
+            artwork_keys=np.arange(m, dtype=np.uint64),
+            shared=(scale * generator.normal(size=(n, len(SHARED)))).astype(np.float32),
+            artworks=(scale * generator.normal(size=(m, len(ARTWORK)))).astype(np.float32),
+        )
+        for name, policy in (("policy", loaded.policy), ("fallback", loaded.fallback)):
+            try:
+                usable = is_pmf(policy.pmf(batch), batch.offsets)
+            except (MarqueeError, ValueError, ArithmeticError, LookupError) as error:
+                raise BundleError(f"the {name} of {loaded.version} cannot score a page: {error}") from error
+            if not usable:
+                raise BundleError(f"the {name} of {loaded.version} gives no probabilities")

@@ -1,0 +1,132 @@
+"""HTTP/1.1 within bounds: what uvicorn's protocol leaves open is closed before a request reaches the application.
+
+uvicorn waits for ever for a request that never ends, takes any number of headers, and any number of connections.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from serving.body import JSON, RefusedError, refusal
+
+Refused = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one request: bytes of its first line and headers, lines of headers, seconds to arrive; and of connections."""
+
+    header_bytes: int
+    headers: int
+    request_seconds: float
+    connections: int
+
+
+def bounded_protocol(limits: Limits, refused: Refused) -> type[HttpToolsProtocol]:
+    """Make a protocol for uvicorn; `refused` is told the status of every answer that the application never sees."""
+
+    class Bounded(_BoundedProtocol):
+        _limits = limits
+        _refused = staticmethod(refused)
+
+    return Bounded
+
+
+class _TooLargeError(Exception):
+    """Raised inside of the parser, which stops there and says no more than that it failed."""
+
+
+class _BoundedProtocol(HttpToolsProtocol):
+    _limits: Limits
+    _refused: Refused
+
+    _is_arriving = False
+    _has_head = False
+    _is_too_large = False
+    _head_bytes = 0
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.connections:
+            self._refuse(RefusedError(503, "too many connections: try again later"))
+        else:
+            self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect_nothing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._is_arriving:
+            self._expect_nothing()
+            return
+        if self._late is None:
+            self._expect()
+        if not self._has_head:
+            # A header that has not ended yet was not told of by the parser: its bytes are counted as they come.
+            self._head_bytes += len(data)
+            if self._head_bytes > self._limits.header_bytes and not self.transport.is_closing():
+                self._is_too_large = True
+                self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        self._is_arriving, self._has_head, self._head_bytes = True, False, 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._bound_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._bound_head()
+
+    def on_headers_complete(self) -> None:
+        self._has_head = True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._is_arriving = False
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._is_arriving = False
+        if self._is_too_large:
+            most = f"{self._limits.header_bytes} bytes in {self._limits.headers} lines"
+            self._refuse(RefusedError(431, f"request line and headers must be at most {most}", "headers"))
+        else:
+            self._refuse(RefusedError(400, "the request is not HTTP/1.1"))
+
+    def _bound_head(self) -> None:
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self._limits.header_bytes or len(self.headers) > self._limits.headers:
+            self._is_too_large = True
+            raise _TooLargeError
+
+    def _expect(self) -> None:
+        self._late = self.loop.call_later(self._limits.request_seconds, self._give_up)
+
+    def _expect_nothing(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _give_up(self) -> None:
+        self._refuse(RefusedError(408, f"a request must arrive within {self._limits.request_seconds:g} seconds"))
+
+    def _refuse(self, error: RefusedError) -> None:
+        """Answer past the application, unless it has begun to, and hang up."""
+        self._expect_nothing()
+        if self.transport.is_closing():
+            return
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            answer = refusal(error)
+            head = b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+            self.transport.write(STATUS_LINE[error.status] + head % (JSON.encode(), len(answer.body)) + answer.body)
+            self._refused(error.status)
+        self.transport.close()

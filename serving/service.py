@@ -1,0 +1,241 @@
+"""The scorer as a running thing: answers pages, takes events, and keeps policy, catalogue and log in order."""
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from models.error import BundleError, FeatureUnavailableError, MarqueeError
+from serving.answer import EventsAnswer, PageAnswer
+from serving.catalogue_refresh import CatalogueRefresh
+from serving.chosen_page import ChosenPage
+from serving.event_log import EventLog
+from serving.event_recovery import recover
+from serving.group_commit import GroupCommit
+from serving.late_features import LateFeatures
+from serving.lookup import BudgetedLookup, Lookup
+from serving.metric import Metrics
+from serving.policy import PolicySource, refuse_unusable
+from serving.request import EventsRequest, PageRequest
+from serving.scorer import UNIFORM_VERSION, Scorer
+from serving.settings import ScorerSettings
+from serving.stage import Laps, Stage
+from serving.status import Readiness
+
+Clock = Callable[[], datetime]
+_TICK_SECONDS = 1.0
+_log = structlog.get_logger(__name__)
+
+
+def utc_now() -> datetime:
+    """Tell the time."""
+    return datetime.now(UTC)
+
+
+class Service:
+    """Everything behind the HTTP application, and its background work."""
+
+    def __init__(
+        self,
+        settings: ScorerSettings,
+        scorer: Scorer,
+        policies: PolicySource,
+        *,
+        clock: Clock = utc_now,
+    ) -> None:
+        self.settings = settings
+        self.scorer = scorer
+        self.metrics = Metrics()
+        self._policies = policies
+        self._clock = clock
+        self._lookup = BudgetedLookup(scorer.features, budget_ms=settings.feature_budget_ms)
+        self._refresh = CatalogueRefresh(settings.catalogue_path, scorer.features)
+        self._log = GroupCommit(
+            EventLog(
+                settings.events_dir,
+                segment_seconds=settings.segment_seconds,
+                segment_bytes=settings.segment_bytes,
+            ),
+            budget_ms=settings.log_budget_ms,
+            durability=settings.log_durability,
+        )
+        self.metrics.log_lag.set_function(self._log.lag_seconds)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._told: dict[str, str] = {}
+
+    async def page(self, request: PageRequest, laps: Laps | None = None) -> PageAnswer:
+        """Answer a page once its decisions are durable; if they cannot be, answer what is never learned from.
+
+        What is shown is then the fallback's and not the live policy's, under decision ids that no log holds: an
+        impression of it joins nothing. What the live policy had drawn was shown to nobody, so that it matters not
+        whether a torn disk kept it.
+        """
+        laps = laps or Laps()
+        lookup = await self._lookup.look_up(request.profile_id, self._clock())
+        laps.end(Stage.FEATURES)
+        at = self._clock()
+        page = None if self._log.failure else await self._logged(lookup, request, at, laps)
+        unlogged = page is None
+        if page is None:
+            self.metrics.log_failures.inc()
+            page = self.scorer.choose_unlearned(lookup, request, at, "log_unwritable", laps)
+        self.metrics.decided(page.intents)
+        return page.answer(explain=request.explain, unlogged=unlogged)
+
+    async def _logged(self, lookup: Lookup, request: PageRequest, at: datetime, laps: Laps) -> ChosenPage | None:
+        page = self.scorer.choose(lookup, request, at, laps)
+        try:
+            await self._log.append_lines(page.line() + b"\n", at)
+        except OSError:
+            return None
+        finally:
+            laps.end(Stage.LOG)
+        return page
+
+    async def events(self, request: EventsRequest) -> EventsAnswer:
+        """Accept events once they are durable. Repeated ones are logged again and counted once, by whoever reads.
+
+        Raises:
+            OSError: if the log cannot be written; the client is to send them again.
+        """
+        received_at = self._clock()
+        events = request.stamped(received_at)
+        try:
+            await self._log.append(events, received_at)
+        except OSError:
+            self.metrics.log_failures.inc()
+            raise
+        self.metrics.events.inc(len(events))
+        return EventsAnswer(accepted=len(events))
+
+    def readiness(self) -> Readiness:
+        """Tell whether pages can be logged, and what else is known."""
+        policy, index, features = self.scorer.policy, self.scorer.index, self.scorer.features
+        failure = self._log.failure
+        return Readiness(
+            ready=failure is None,
+            log="ok" if failure is None else f"not writable: {failure.strerror or failure}",
+            features=features.state if isinstance(features, LateFeatures) else "ok",
+            policy_version=UNIFORM_VERSION if policy is None else policy.version,
+            n_titles=len(index.titles),
+            n_artworks=len(index.artwork_row),
+        )
+
+    async def start(self, *, freeze: bool = False) -> None:
+        """Close what a crash left, load catalogue and policy, and begin the background work.
+
+        With `freeze`, what has been loaded is never looked at by the garbage collector again: its pauses are what the
+        slowest pages wait for.
+        """
+        await asyncio.to_thread(self._attempt, "recovery", lambda: recover(self.settings.events_dir))
+        await asyncio.to_thread(self.refresh)
+        await asyncio.to_thread(self.poll_policy)
+        self._log.failure = await self._log.probe()
+        self._note_log_state()
+        if freeze:
+            gc.collect()
+            gc.freeze()
+        refresh = self._refresh_frozen if freeze else self.refresh
+        self._tasks = [
+            asyncio.create_task(self._every(self.settings.policy_poll_seconds, self.poll_policy)),
+            asyncio.create_task(self._every(self.settings.feature_refresh_seconds, refresh)),
+            asyncio.create_task(self._tick()),
+        ]
+
+    async def stop(self) -> None:
+        """End the background work and close the open segment."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._lookup.close()
+        await self._log.close()
+
+    def refresh(self) -> None:
+        """Read the catalogue and all title and artwork vectors again; keep what there is if that fails. Blocks.
+
+        A scorer that has no title yet does not wait for the feature store: artworks are chosen among, cold, until then.
+        """
+
+        def swap() -> None:
+            try:
+                self.scorer.index = self._refresh.build()
+            except FeatureUnavailableError:
+                if not self.scorer.index.titles:
+                    self.scorer.index = self._refresh.build_cold()
+                raise
+            if n_refused := self.scorer.index.n_refused_vectors:
+                _log.warning("vectors not finite, served as zeros", n_vectors=n_refused)
+
+        features = self.scorer.features
+        if isinstance(features, LateFeatures):
+            features.try_open()
+            if features.state != "ok" and self._told.get("features") != features.state:
+                _log.warning("every profile, title and artwork is cold: no feature store", why=features.state)
+            self._told["features"] = features.state
+        self._attempt("catalogue", swap)
+
+    def _refresh_frozen(self) -> None:
+        """Refresh, and keep the garbage collector off the new catalogue too: looking it through stops every page."""
+        self.refresh()
+        gc.collect(1)  # what is young and unreachable would never be freed
+        gc.freeze()
+
+    def poll_policy(self) -> None:
+        """Take the live policy if it changed and can be trusted; keep the one in force otherwise. Blocks."""
+
+        def swap() -> None:
+            began = time.perf_counter()
+            loaded = self._policies.poll()
+            if loaded is not None:
+                refuse_unusable(loaded)
+                self.scorer.policy = loaded
+                self.metrics.policy_swaps.inc()
+                self.metrics.swap_seconds.observe(time.perf_counter() - began)
+                _log.info("policy in force", version=loaded.version)
+
+        try:
+            self._attempt("policy", swap)
+        except BundleError as error:
+            self.metrics.bundles_refused.inc()
+            _log.error("bundle refused", error=str(error))
+
+    def _attempt(self, of: str, step: Callable[[], object]) -> None:
+        """Do a step that may fail and is tried again later: failures are counted, and logged when they change."""
+        try:
+            step()
+        except BundleError:
+            raise
+        except (MarqueeError, OSError) as error:
+            self.metrics.refresh_failures.labels(of).inc()
+            if self._told.get(of) != str(error):
+                _log.warning("kept what there is", of=of, error=str(error))
+            self._told[of] = str(error)
+        else:
+            self._told.pop(of, "")
+
+    async def _every(self, seconds: float, step: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await asyncio.to_thread(step)
+            except Exception:
+                # The boundary of a task that must outlive whatever a store or a file does to it.
+                _log.exception("background step failed")
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(min(_TICK_SECONDS, self.settings.segment_seconds))
+            await self._log.tick(self._clock())
+            self._note_log_state()
+
+    def _note_log_state(self) -> None:
+        failure = self._log.failure
+        self.metrics.ready.set(failure is None)
+        if failure is None and self._told.pop("log", ""):
+            _log.info("event log can be written again")
+        elif failure is not None and self._told.get("log") != str(failure):
+            self._told["log"] = str(failure)
+            _log.error("event log cannot be written", error=str(failure))

@@ -1,0 +1,79 @@
+"""The `marquee` command and a running scorer as other processes, as a user has them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from pipelines.settings import Settings, environment_of
+
+ROOT = Path(__file__).parents[2]
+_READY_SECONDS = 90.0
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Spell settings as the environment of a user's shell."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MARQUEE_")}
+    return clean | environment_of(settings)
+
+
+def marquee(env: dict[str, str], *words: str, timeout_seconds: float = 300.0) -> "subprocess.CompletedProcess[str]":
+    """Run the command from the checkout's root and wait for it."""
+    command = [sys.executable, "-m", "pipelines", *words]
+    return subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout_seconds, check=False
+    )
+
+
+def done(ran: "subprocess.CompletedProcess[str]", code: int = 0) -> str:
+    """Insist on the exit code; give stdout."""
+    assert ran.returncode == code, f"exit {ran.returncode}\n{ran.stdout}\n{ran.stderr}"
+    return ran.stdout
+
+
+@contextmanager
+def scorer(env: dict[str, str]) -> Iterator[httpx.Client]:
+    """Run `marquee serve` on a free port until the block ends; the client is bound to it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = Path(env["MARQUEE_HOME"]) / "scorer.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as stderr:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "pipelines", "serve"],
+            cwd=ROOT,
+            env=env | {"MARQUEE_PORT": str(port)},
+            stderr=stderr,
+        )
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+                until(lambda: running.poll() is None and _ready(client), _READY_SECONDS, lambda: log.read_text())
+                yield client
+        finally:
+            running.send_signal(signal.SIGINT)
+            running.wait(timeout=30)
+
+
+def until(
+    holds: Callable[[], object], seconds: float, story: Callable[[], str] = str, *, pause_seconds: float = 0.05
+) -> None:
+    """Wait for something another process does, at most so long; look again after each pause."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"did not come true in {seconds} s\n{story()}"
+        time.sleep(pause_seconds)
+
+
+def _ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,384 @@
+"""The gate promotes, rejects and holds, each for a reason that it says with figures."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from evaluation.audit import audit_record, decode_audit, decode_past
+from evaluation.evaluation import evaluate
+from evaluation.gate import Ruling, Verdict, choose, judge
+from evaluation.gate_budget import next_look, single_look
+from evaluation.gate_check import GateRules
+from evaluation.interval import Estimate
+from evaluation.log_check import DrawTest
+from evaluation.record import Evaluation, SegmentResult, encode
+from models.batch import Batch, Floats
+from models.draw import mix, unit
+from models.error import ContractError
+from models.policy import UniformPolicy
+from tests.evaluation.open_bandit import open_bandit
+from tests.evaluation.world import Fixed, TasteFirst, World, log_of, make_world, split
+
+RULES = GateRules()
+
+
+class ByKey:
+    """Likes some artworks more than others for no reason."""
+
+    def pmf(self, batch: Batch) -> Floats:
+        weight = 0.5 + unit(mix(batch.artwork_keys))
+        return weight / np.add.reduceat(weight, batch.offsets[:-1])[batch.owner]
+
+
+POLICIES = {
+    "uniform": UniformPolicy(),
+    "taste": TasteFirst(0.1),
+    "mild": TasteFirst(0.6),
+    "worse": TasteFirst(0.1, sign=-1.0),
+    "chance": ByKey(),
+    "twin": UniformPolicy(),
+}
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return make_world(np.random.default_rng(3), n_profiles=2_000, ragged=True)
+
+
+@pytest.fixture(scope="module")
+def evaluation(world: World) -> Evaluation:
+    return evaluate(POLICIES, world.batches(), champion="uniform")
+
+
+def failed(verdict: Verdict) -> list[str]:
+    return [check.name for check in verdict.checks if not check.passed]
+
+
+def test_a_better_candidate_is_promoted_by_its_lower_bound(evaluation: Evaluation) -> None:
+    verdict = judge(evaluation, "taste", RULES)
+    assert verdict.decision is Ruling.PROMOTE
+    assert failed(verdict) == []
+    assert verdict.lower is not None
+    assert verdict.lower > 0
+    assert verdict.reason.startswith(
+        "Promote taste: by votes of profiles its take fraction differs from uniform's by +0."
+    )
+    assert f"{verdict.lower:+.5f}" in verdict.reason
+    assert "2,000 profiles and 10,000 decisions" in verdict.reason
+
+
+def test_a_worse_candidate_is_rejected_by_its_upper_bound(evaluation: Evaluation) -> None:
+    verdict = judge(evaluation, "worse", RULES)
+    assert verdict.decision is Ruling.REJECT
+    assert verdict.upper is not None
+    assert verdict.upper < 0
+    assert "the upper bound is below 0" in verdict.reason
+
+
+def test_a_candidate_that_the_log_cannot_tell_from_the_champion_is_held(evaluation: Evaluation) -> None:
+    verdict = judge(evaluation, "chance", RULES, n_candidates=10_000)
+    assert verdict.decision is Ruling.HOLD
+    assert failed(verdict) == []
+    assert "does not settle which is better" in verdict.reason
+
+
+def test_the_level_is_shared_by_the_candidates_of_the_day(evaluation: Evaluation) -> None:
+    alone, crowded = (judge(evaluation, "taste", RULES, n_candidates=n) for n in (1, 20))
+    assert (alone.level, crowded.level) == (0.05, 0.0025)
+    assert judge(evaluation, "taste", RULES).level == 0.05 / (len(POLICIES) - 1)
+    assert crowded.lower is not None
+    assert alone.lower is not None
+    assert alone.bounds is not None
+    assert crowded.lower < alone.lower < alone.bounds.difference
+
+
+def test_a_look_of_many_spends_its_share_alone_and_rises_with_what_was_carried(evaluation: Evaluation) -> None:
+    only = judge(evaluation, "taste", RULES, n_candidates=3)
+    first = judge(evaluation, "taste", RULES, look=next_look(1, 3, {}))
+    later = judge(evaluation, "taste", RULES, look=next_look(40, 3, {}))
+    helped = judge(evaluation, "taste", RULES, look=next_look(40, 3, {"taste": 19.0, "worse": 3.0}))
+    assert only.level > first.level > later.level
+    assert helped.level == pytest.approx(20 * later.level)
+    lowers = [verdict.lower for verdict in (only, first, later, helped)]
+    assert lowers[0] > lowers[1] > lowers[2] < lowers[3]  # type: ignore[operator]
+    assert helped.bounds is not None
+    assert first.bounds is not None
+    assert (helped.bounds.carried, first.bounds.carried) == (19.0, 0.0)
+    assert first.bounds.left > 20 > judge(evaluation, "worse", RULES, look=next_look(1, 3, {})).bounds.left  # type: ignore[union-attr]
+
+
+def test_the_bound_is_above_0_exactly_when_the_capital_exceeds_the_level(evaluation: Evaluation) -> None:
+    ruled = set()
+    for comparison in evaluation.comparisons:
+        for number, n_candidates in ((1, 1), (31, 20), (100_000, 20)):
+            look = next_look(number, n_candidates, {})
+            bounds = judge(evaluation, comparison.candidate, RULES, look=look).bounds
+            assert bounds is not None
+            assert (bounds.lower > 0) == (bounds.log_capital >= -np.log(bounds.level))
+            ruled.add(bounds.lower > 0)
+    assert ruled == {True, False}
+
+
+def test_a_candidate_that_changes_nothing_is_held(evaluation: Evaluation) -> None:
+    verdict = judge(evaluation, "twin", RULES)
+    assert (verdict.decision, failed(verdict)) == (Ruling.HOLD, ["changed_share"])
+    assert verdict.reason == "Hold twin: it shows exactly what uniform shows."
+
+
+def with_segments(evaluation: Evaluation, high: float) -> Evaluation:
+    """Tell of four segments: two too small for an interval, one that gains, and one whose loss is at most −`high`."""
+    told = (
+        SegmentResult("device", "watch", 3, 2),
+        SegmentResult("device", "tv", 5_000, 900, Estimate(0.1, 0.01, 0.08, 0.12), 0.06, 0.14),
+        SegmentResult("country", "NL", 4_000, 800, Estimate(high - 0.02, 0.01, high - 0.04, high), high - 0.05, high),
+        SegmentResult("country", "other", 2, 1),
+    )
+    return msgspec.structs.replace(
+        evaluation,
+        comparisons=tuple(msgspec.structs.replace(each, segments=told) for each in evaluation.comparisons),
+    )
+
+
+HELD: dict[str, tuple[GateRules, Callable[[Evaluation], Evaluation], str]] = {
+    "profiles": (
+        GateRules(min_profiles=5_000),
+        lambda same: same,
+        "2,000 profiles are fewer than the minimum of 5,000",
+    ),
+    "effective_sample": (
+        GateRules(min_effective_sample=1e6),
+        lambda same: same,
+        r"support is too thin: the effective sample size of taste is [\d,.]+ of 1,000,000 needed",
+    ),
+    "rewarded": (GateRules(min_rewarded=9_000), lambda same: same, "decisions were rewarded, fewer than 9,000"),
+    "changed_share": (GateRules(max_changed_share=0.1), lambda same: same, "of artworks would change, more than 0.100"),
+    "segments": (
+        GateRules(max_segment_loss=0.01),
+        lambda same: with_segments(same, -0.015),
+        r"it loses more than 0.01 in the segment country: NL \(at best -0.01500 over 800 profiles\)",
+    ),
+    "mean_weight": (
+        RULES,
+        lambda same: with_mean_weight(same, "taste", 1.2),
+        r"the mean weight of taste is 1\.2000, [\d.]+ standard errors off 1",
+    ),
+    "sample_ratio": (
+        RULES,
+        lambda same: msgspec.structs.replace(same, sample_ratio=DrawTest(500, 90, 40.0, 2e-5)),
+        "sample ratio of the uniform cell disagree with the draw: p = 2e-05 over 500 decisions of 90 profiles",
+    ),
+    "calibration": (
+        RULES,
+        lambda same: msgspec.structs.replace(same, calibration=DrawTest(10_000, 2_000, 60.0, 4e-9)),
+        "logged propensities against drawn positions disagree with the draw: p = 4e-09",
+    ),
+}
+
+
+def with_mean_weight(evaluation: Evaluation, name: str, mean: float) -> Evaluation:
+    return msgspec.structs.replace(
+        evaluation,
+        policies=tuple(
+            msgspec.structs.replace(result, support=msgspec.structs.replace(result.support, mean_weight=mean))
+            if result.name == name
+            else result
+            for result in evaluation.policies
+        ),
+    )
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_a_candidate_is_held_whatever_its_lift_when_a_check_fails(evaluation: Evaluation, name: str) -> None:
+    rules, spoil, reason = HELD[name]
+    verdict = judge(spoil(evaluation), "taste", rules)
+    assert (verdict.decision, failed(verdict)) == (Ruling.HOLD, [name])
+    assert verdict.reason.startswith("Hold taste: ")
+    assert re.search(reason, verdict.reason), verdict.reason
+    assert verdict.lower is not None
+    assert verdict.lower > 0
+
+
+def test_rewards_that_are_mostly_open_are_held_whatever_the_lift(evaluation: Evaluation) -> None:
+    verdict = judge(evaluation, "taste", RULES, matured_share=0.31)
+    assert (verdict.decision, failed(verdict), verdict.is_sound) == (Ruling.HOLD, ["maturity"], False)
+    assert verdict.reason == "Hold taste: a share of 0.31 of the window's rewards is known, less than 0.50."
+    assert judge(evaluation, "taste", RULES, matured_share=0.5).decision is Ruling.PROMOTE
+
+
+def test_a_loss_within_the_margin_or_that_is_not_shown_does_not_hold(evaluation: Evaluation) -> None:
+    tolerant = GateRules(max_segment_loss=0.02)
+    assert judge(with_segments(evaluation, -0.015), "taste", tolerant).decision is Ruling.PROMOTE
+    assert judge(with_segments(evaluation, 0.001), "taste", RULES).decision is Ruling.PROMOTE
+    without = msgspec.structs.replace(
+        evaluation, comparisons=tuple(msgspec.structs.replace(each, segments=()) for each in evaluation.comparisons)
+    )
+    verdict = judge(without, "taste", RULES)
+    assert verdict.decision is Ruling.PROMOTE
+    assert "no segments" in [check.detail for check in verdict.checks]
+
+
+def test_a_guardrail_holds_no_rejection_back(evaluation: Evaluation) -> None:
+    rules = GateRules(max_changed_share=0.01)
+    verdict = judge(with_segments(evaluation, -0.1), "worse", rules)
+    assert (verdict.decision, verdict.is_sound) == (Ruling.REJECT, True)
+    assert {"segments", "changed_share"} <= set(failed(verdict))
+
+
+def test_a_candidate_without_overlap_is_held_for_that_reason(world: World) -> None:
+    batch = world.logged.batch
+    never = np.ones(len(batch.artwork_keys))
+    never[world.logged.chosen] = 0
+    never /= np.add.reduceat(never, batch.offsets[:-1])[batch.owner]
+    policies = {"uniform": UniformPolicy(), "never": Fixed(never)}
+    verdict = judge(evaluate(policies, lambda: iter([world.logged]), champion="uniform"), "never", RULES)
+    assert verdict.decision is Ruling.HOLD
+    assert verdict.reason == "Hold never: never: no overlap: it never shows the artwork that the log shows."
+    assert (verdict.difference, verdict.lower, verdict.upper) == (None, None, None)
+
+
+def test_a_log_with_wrong_propensities_is_held_end_to_end(world: World) -> None:
+    """The uniform cell says 1/K and shows the first artwork more often."""
+    rng, batch = np.random.default_rng(9), world.logged.batch
+    first = rng.random(len(batch)) < 0.15
+    chosen = np.where(first, batch.offsets[:-1], world.logged.chosen)
+    faulty = log_of(batch, chosen, world.logged.propensity, world.logged.reward)
+    verdict = judge(evaluate(POLICIES, lambda: iter([faulty]), champion="uniform"), "taste", RULES)
+    assert verdict.decision is Ruling.HOLD
+    assert {"sample_ratio", "calibration"} <= set(failed(verdict))
+
+
+def test_rewards_without_contrast_are_held_and_never_promoted_by_rounding(world: World) -> None:
+    for value in (0.0, 1.0):
+        log = log_of(
+            world.logged.batch, world.logged.chosen, world.logged.propensity, np.full(len(world.logged), value)
+        )
+        evaluation = evaluate(POLICIES, lambda log=log: split(log, 999), champion="uniform")  # type: ignore[misc]
+        for comparison in evaluation.comparisons:
+            verdict = judge(evaluation, comparison.candidate, RULES)
+            assert verdict.decision is Ruling.HOLD
+            assert "rewarded" in failed(verdict)
+
+
+def test_a_bernoulli_thompson_log_is_too_thin_to_judge_the_uniform_policy(shared_data: Path) -> None:
+    logged = open_bandit(shared_data, "bts", "women")
+    n_items = int(logged.batch.counts[0])
+    popular = np.bincount(logged.chosen % n_items, minlength=n_items) / len(logged)
+    policies = {"thompson": Fixed(np.tile(popular, len(logged))), "uniform": UniformPolicy()}
+    evaluation = evaluate(policies, lambda: iter([logged]), champion="thompson")
+    verdict = judge(evaluation, "uniform", RULES)
+    assert verdict.decision is Ruling.HOLD
+    assert "effective_sample" in failed(verdict)
+    assert "support is too thin" in verdict.reason
+    assert evaluation.policy("uniform").support.effective_sample_size < 10
+
+
+def test_a_candidate_that_was_not_compared_is_refused(evaluation: Evaluation) -> None:
+    for name in ("nobody", "uniform"):
+        with pytest.raises(ContractError, match="candidate must be one of"):
+            judge(evaluation, name, RULES)
+
+
+def test_rules_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ContractError, match=r"alpha must be in \(0, 1\), got 0"):
+        GateRules(alpha=0.0)
+    with pytest.raises(ContractError, match="min_profiles must be at least 2, got 1"):
+        GateRules(min_profiles=1)
+    with pytest.raises(ContractError, match="max_segment_loss must be at least 0"):
+        GateRules(max_segment_loss=-0.1)
+
+
+def test_the_promotable_candidate_with_the_best_lower_bound_is_chosen(evaluation: Evaluation) -> None:
+    verdicts = [judge(evaluation, comparison.candidate, RULES) for comparison in evaluation.comparisons]
+    promotable = {verdict.candidate for verdict in verdicts if verdict.decision is Ruling.PROMOTE}
+    assert {"taste", "mild"} <= promotable
+    chosen = choose(verdicts)
+    assert chosen is not None
+    assert chosen.candidate == "taste"
+    assert choose(list(reversed(verdicts))) == chosen
+    assert choose([verdict for verdict in verdicts if verdict.decision is not Ruling.PROMOTE]) is None
+    assert choose([]) is None
+
+
+def test_false_promotions_on_the_null_stay_near_alpha_with_many_candidates_and_sticky_draws() -> None:
+    """One look, ten candidates that are no better, every draw seen five times."""
+    rng, n_runs, promoted = np.random.default_rng(12), 60, 0
+    rules = GateRules(min_effective_sample=50, min_rewarded=1)
+    for _ in range(n_runs):
+        base = make_world(rng, n_profiles=200, per_profile=2, lift=0.0, base=0.3).logged
+        rows = np.repeat(np.arange(len(base)), 5)
+        world = log_of(*_sticky(base.batch.take(rows), base.take(rows), rng))
+        policies = {"uniform": UniformPolicy()} | {
+            f"candidate-{place}": Fixed(rng.dirichlet(np.ones(4), len(base))[rows].ravel()) for place in range(10)
+        }
+        evaluation = evaluate(policies, lambda world=world: iter([world]), champion="uniform")  # type: ignore[misc]
+        promoted += choose([judge(evaluation, f"candidate-{place}", rules) for place in range(10)]) is not None
+    # at most 0.05 is promised: of 60 runs 3, and four standard errors are 6.8 more
+    assert promoted <= 9
+
+
+def _sticky(batch, logged, rng):  # type: ignore[no-untyped-def]
+    """Give each (profile, title, artwork) a liking of its own, shared by its repeated impressions."""
+    liking = np.repeat(rng.beta(0.3, 0.7, len(batch) // 5), 5)
+    return batch, logged.chosen, logged.propensity, (rng.random(len(batch)) < liking).astype(float)
+
+
+def test_the_audit_record_holds_all_that_was_known_and_turns_into_json_and_back(evaluation: Evaluation) -> None:
+    verdicts = [judge(evaluation, name, RULES) for name in ("worse", "taste")]
+    record = audit_record(
+        evaluation,
+        verdicts,
+        RULES,
+        judged_at=datetime(2026, 11, 4, tzinfo=UTC),
+        data_version="decisions@7 rewards@9",
+        window_start_at=datetime(2026, 11, 1, tzinfo=UTC),
+        window_end_at=datetime(2026, 11, 4, tzinfo=UTC),
+        rollback_to="v3",
+    )
+    assert (record.promoted, record.rollback_to, record.reason) == ("taste", "v3", verdicts[1].reason)
+    data = encode(record)
+    assert decode_audit(data) == record
+    assert (record.look, record.is_spent, record.matured_share) == (single_look(2), True, None)
+    past = decode_past(data)
+    assert (past.rollback_to, past.look, past.is_spent) == ("v3", record.look, True)
+    assert [(each.candidate, each.bounds, each.is_sound) for each in past.verdicts] == [
+        (verdict.candidate, verdict.bounds, verdict.is_sound) for verdict in verdicts
+    ]
+    plain = msgspec.json.decode(data)
+    assert plain["rules"]["alpha"] == 0.05
+    assert plain["verdicts"][0]["decision"] == "reject"
+    assert [check["name"] for check in plain["verdicts"][0]["checks"]][:2] == ["overlap", "profiles"]
+    assert plain["evaluation"]["policies"][1]["estimates"]["dr"]["value"] > 0
+    for decode in (decode_audit, decode_past):
+        with pytest.raises(ContractError, match="not an audit record"):
+            decode(data[:-20])
+
+
+def test_a_round_held_for_want_of_profiles_or_of_rewards_is_no_look(evaluation: Evaluation) -> None:
+    moment = datetime(2026, 11, 4, tzinfo=UTC)
+    times = {"judged_at": moment, "window_start_at": moment, "window_end_at": moment}
+    for rules, share, is_spent in (
+        (RULES, 1.0, True),
+        (RULES, 0.1, False),
+        (GateRules(min_profiles=10_000), 1.0, False),
+        (GateRules(min_effective_sample=1e9), 1.0, True),  # what the draws say is not known before the look
+    ):
+        verdicts = [judge(evaluation, name, rules, matured_share=share) for name in ("worse", "taste")]
+        record = audit_record(evaluation, verdicts, rules, **times, data_version="x", rollback_to="v3")
+        assert record.is_spent is is_spent
+
+
+def test_an_audit_record_of_a_round_without_promotion_says_why_for_each(evaluation: Evaluation) -> None:
+    verdicts = [judge(evaluation, name, RULES) for name in ("worse", "twin")]
+    moment = datetime(2026, 11, 4, tzinfo=UTC)
+    times = {"judged_at": moment, "window_start_at": moment, "window_end_at": moment}
+    record = audit_record(evaluation, verdicts, RULES, **times, data_version="x", rollback_to="v3")
+    assert record.promoted is None
+    assert record.reason == f"{verdicts[0].reason} {verdicts[1].reason}"
+    naive = times | {"judged_at": datetime(2026, 11, 4)}  # noqa: DTZ001
+    with pytest.raises(ContractError, match="judged_at must be aware UTC"):
+        audit_record(evaluation, verdicts, RULES, **naive, data_version="x", rollback_to="v3")

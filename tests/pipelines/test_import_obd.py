@@ -1,0 +1,346 @@
+import csv
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pytest
+
+from models.catalogue import Artwork, Catalogue, Title
+from models.error import ContractError
+from models.interval import Interval
+from models.segment import find_segments
+from pipelines.attribution import attribute
+from pipelines.import_log import Imported
+from pipelines.import_obd import import_obd
+from pipelines.ingest import ingest
+from pipelines.lake import Lake
+from pipelines.settings import Settings
+from pipelines.table import DECISIONS, IMPRESSIONS, PLAYS, REWARDS
+from serving.catalogue_file import read_catalogue, write_catalogue
+
+HEADER = ",timestamp,item_id,position,click,propensity_score,user_feature_0,user_feature_1,user_feature_2,affinity"
+ROWS = [
+    "0,2019-11-24 00:01:03.979311+00:00,1,2,0,0.25,tablet,jp,ja,0.0",
+    "1,2019-11-25 00:01:03+00:00,0,1,1,0.75,tv,jp,ja,1.5",
+    "2,2019-11-25 13:00:00.5+00:00,1,3,0,1.0,,jp,ja,0.0",
+]
+ITEMS = ",item_id,item_feature_0,item_feature_1,item_feature_2,item_feature_3\n0,0,-0.6,a,b,c\n1,1,0.7,a,x,\n"
+FIRST, LAST = Interval.parse("20191124T000000Z", 24), Interval.parse("20191203T000000Z", 24)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "data")
+
+
+def write_dataset(root: Path, rows: list[str] = ROWS, header: str = HEADER, policy: str = "random") -> Path:
+    folder = root / policy / "men"
+    folder.mkdir(parents=True)
+    (folder / "men.csv").write_text("\n".join([header, *rows]) + "\n", newline="")
+    (folder / "item_context.csv").write_text(ITEMS)
+    return root
+
+
+def everything(home: Path) -> dict[str, bytes]:
+    files = (path for path in home.rglob("*") if path.is_file() and path.name != "lock")
+    return {str(path.relative_to(home)): path.read_bytes() for path in files}
+
+
+def contents(settings: Settings) -> list[str]:
+    """The content keys of what was imported."""
+    return sorted(folder.name.removeprefix("import-obd-") for folder in settings.events_dir.iterdir())
+
+
+def refresh(settings: Settings) -> Lake:
+    for interval in Interval(FIRST.start_at, LAST.end_at).split(settings.interval_hours):
+        ingest(settings, interval)
+        attribute(settings, interval)
+    return Lake(settings.lake_dir)
+
+
+def test_each_row_is_a_decision_seen_at_once_with_the_propensity_of_the_data(settings: Settings, dataset: Path) -> None:
+    told: list[int] = []
+    imported = import_obd(settings, dataset, progress=told.append)
+    assert imported == Imported(3, 1, 1, 2, "20191124T000000Z", "20191125T000000Z")
+    assert told == [3]
+    (content,) = contents(settings)
+    lake = refresh(settings)
+    rows = lake.read(DECISIONS, FIRST.start_at, LAST.end_at).to_pylist()
+    assert rows[1] | {"page_id": None} == {
+        "decision_id": f"obd-random-men-{content}-1",
+        "page_id": None,
+        "decided_at": datetime(2019, 11, 25, 0, 1, 3, tzinfo=UTC),
+        "profile_id": f"~obd-random-men-{content}-1",
+        "title_id": "obd-men",
+        "artwork_id": "obd-men-0",
+        "actions": ["obd-men-0", "obd-men-1"],
+        "propensity": 0.75,
+        "intent": "live",
+        "row": 0,
+        "column": 0,
+        "score": 0.0,
+        "policy_version": "obd-random",
+        "cell": "uniform",
+        "epoch": 0,
+        "feature_service": "artwork_ranker_v1",
+        "device": "tv",
+        "country": "jp",
+        "language": "ja",
+        "local_hour": 0,
+        "day_of_week": 0,
+        "profile_features": b"",
+        "features": b"",
+    }
+    assert [row["propensity"] for row in rows] == [0.25, 0.75, 1.0]
+    assert [row["column"] for row in rows] == [1, 0, 2]
+    rewards = lake.read(REWARDS, FIRST.start_at, LAST.end_at).to_pylist()
+    assert [(row["decision_id"], row["reward"]) for row in rewards] == [
+        (f"obd-random-men-{content}-0", 0.0),
+        (f"obd-random-men-{content}-1", 1.0),
+        (f"obd-random-men-{content}-2", 0.0),
+    ]
+
+
+def test_items_become_artworks_with_their_categories_as_styles(settings: Settings, dataset: Path) -> None:
+    import_obd(settings, dataset / "random" / "men")
+    catalogue = read_catalogue(settings.catalogue_path)
+    day = datetime(2019, 11, 24, tzinfo=UTC)
+    assert catalogue.titles == {"obd-men": Title("obd-men", day, name="Open Bandit: men")}
+    assert list(catalogue.artworks.values()) == [
+        Artwork("obd-men-0", "obd-men", day, {"item_feature_1:a": 1, "item_feature_2:b": 1, "item_feature_3:c": 1}),
+        Artwork("obd-men-1", "obd-men", day, {"item_feature_1:a": 1, "item_feature_2:x": 1}),
+    ]
+
+
+def test_an_import_leaves_the_rest_of_the_catalogue_and_moves_launches_only_back(
+    settings: Settings, dataset: Path
+) -> None:
+    early, late = datetime(2018, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
+    titles = [Title("other", late), Title("obd-men", late, {"comedy": 1.0}, "mine")]
+    write_catalogue(Catalogue(titles, [Artwork("obd-men-0", "obd-men", early, motif="mine")]), settings.catalogue_path)
+    import_obd(settings, dataset)
+    merged = read_catalogue(settings.catalogue_path)
+    day = datetime(2019, 11, 24, tzinfo=UTC)
+    assert list(merged.titles.values()) == [Title("other", late), Title("obd-men", day, {"comedy": 1.0}, "mine")]
+    assert merged.artworks["obd-men-0"] == Artwork("obd-men-0", "obd-men", early, motif="mine")
+    assert merged.artworks["obd-men-1"].launched_at == day
+
+
+def test_importing_the_same_data_again_changes_nothing(settings: Settings, dataset: Path) -> None:
+    first = import_obd(settings, dataset)
+    before = everything(settings.home)
+    assert import_obd(settings, dataset) == first
+    assert everything(settings.home) == before
+
+
+def test_two_policies_of_one_campaign_share_title_and_artworks(settings: Settings, dataset: Path) -> None:
+    write_dataset(dataset, policy="bts")
+    assert import_obd(settings, dataset) == Imported(6, 2, 1, 2, "20191124T000000Z", "20191125T000000Z")
+    decisions = refresh(settings).read(DECISIONS, FIRST.start_at, LAST.end_at)
+    assert sorted(zip(decisions["policy_version"].to_pylist(), decisions["cell"].to_pylist(), strict=True)) == (
+        [("obd-bts", "live")] * 3 + [("obd-random", "uniform")] * 3
+    )
+
+
+def test_policies_of_one_campaign_may_come_one_after_the_other_and_share_no_id(
+    settings: Settings, dataset: Path
+) -> None:
+    write_dataset(dataset, policy="bts")
+    for policy in ("random", "bts"):
+        import_obd(settings, dataset / policy)
+    lake = refresh(settings)
+    rewards = lake.read(REWARDS, FIRST.start_at, LAST.end_at).to_pylist()
+    assert len({row["decision_id"] for row in rewards}) == 6
+    assert sum(row["reward"] for row in rewards) == 2
+
+
+def test_other_data_of_a_log_that_is_there_is_refused_and_changes_nothing(settings: Settings, dataset: Path) -> None:
+    import_obd(settings, dataset)
+    before = everything(settings.home)
+    other = write_dataset(dataset / "other", rows=[*ROWS[1:], ROWS[0].replace("0,2019", "3,2019")])
+    with pytest.raises(
+        ContractError, match=r"obd-random-men was imported before .*import-obd-" + contents(settings)[0]
+    ):
+        import_obd(settings, other)
+    write_dataset(dataset, policy="bts")
+    with pytest.raises(ContractError, match="obd-random-men was imported before"):
+        import_obd(settings, dataset)
+    assert everything(settings.home) == before
+
+
+def test_no_two_contents_share_an_id(settings: Settings, dataset: Path, tmp_path: Path) -> None:
+    other = Settings(home=tmp_path / "other-home")
+    import_obd(settings, dataset)
+    import_obd(other, write_dataset(dataset / "other", rows=[row.replace(",1,1,", ",1,0,") for row in ROWS]))
+    days = FIRST.start_at, LAST.end_at
+    both = [
+        refresh(each).read(DECISIONS, *days, columns=["decision_id", "page_id", "profile_id"])
+        for each in (settings, other)
+    ]
+    mine, theirs = ({name for column in rows.columns for name in column.to_pylist()} for rows in both)
+    assert not mine & theirs
+
+
+def test_a_record_of_an_import_that_cannot_be_read_is_named(settings: Settings, dataset: Path) -> None:
+    import_obd(settings, dataset)
+    (record,) = settings.events_dir.glob("*/imported.json")
+    record.write_bytes(b"{")
+    with pytest.raises(ContractError, match=r"imported\.json"):
+        import_obd(settings, dataset)
+
+
+def test_segments_hold_one_interval_each_and_say_so_by_name(settings: Settings, dataset: Path) -> None:
+    import_obd(settings, dataset)
+    segments = find_segments(settings.events_dir)
+    assert [(one.opened_at, one.closed_at) for one in segments] == [
+        (datetime(2019, 11, 24, 0, 1, 3, 979311, tzinfo=UTC),) * 2,
+        (datetime(2019, 11, 25, 0, 1, 3, tzinfo=UTC), datetime(2019, 11, 25, 13, 0, 0, 500000, tzinfo=UTC)),
+    ]
+
+
+def test_what_a_killed_import_left_is_not_in_the_way(settings: Settings, dataset: Path) -> None:
+    import_obd(settings, dataset)
+    (folder,) = settings.events_dir.iterdir()
+    before = everything(settings.home)
+    folder.rename(settings.home / "importing" / folder.name)  # killed just before it was put in place
+    (settings.home / "importing" / folder.name / "00000007.part").write_bytes(b"half a li")
+    import_obd(settings, dataset)
+    assert everything(settings.home) == before
+
+
+def _replace(row: int, old: str, new: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        lines = path.read_text().splitlines()
+        assert old in lines[row]
+        lines[row] = lines[row].replace(old, new, 1)
+        path.write_text("\n".join(lines) + "\n")
+
+    return change
+
+
+MALFORMED = {
+    "a missing column": (_replace(0, "propensity_score", "score"), r"line 1, column propensity_score: expected once"),
+    "a column twice": (
+        _replace(0, "affinity", "click"),
+        r"line 1, column click: expected once in the header, got twice",
+    ),
+    "an empty file": (lambda path: path.write_bytes(b""), r"line 1, column timestamp: expected once"),
+    "no number": (_replace(2, ",1,1,0.75", ",1,yes,0.75"), r"line 3, column click: expected 0 or 1, got 'yes'"),
+    "a click of 2": (_replace(2, ",1,1,0.75", ",1,2,0.75"), r"line 3, column click: expected 0 or 1, got '2'"),
+    "no position": (_replace(3, ",3,0,", ",,0,"), r"line 4, column position: expected a whole number from 1, got ''"),
+    "a position of 0": (_replace(3, ",3,0,", ",0,0,"), r"line 4, column position: expected .* from 1, got '0'"),
+    "a propensity of 0": (_replace(1, "0.25", "0.0"), r"line 2, column propensity_score: expected .*, got '0\.0'"),
+    "a propensity above 1": (_replace(1, "0.25", "1.25"), r"line 2, column propensity_score: .* got '1\.25'"),
+    "a propensity that is no number": (_replace(1, "0.25", "nan"), r"line 2, column propensity_score: .* got 'nan'"),
+    "an unknown item": (
+        _replace(2, ",0,1,", ",7,1,"),
+        r"line 3, column item_id: expected an item of item_c.*, got '7'",
+    ),
+    "a bad time": (_replace(2, "2019-11-25", "2019-13-25"), r"line 3, column timestamp: expected a time with its zone"),
+    "the year 1": (
+        _replace(2, "2019-11-25", "0001-11-25"),
+        r"line 3, column timestamp: .* between 2000 and 2200, got '0001",
+    ),
+    "the year 9999": (_replace(2, "2019-11-25", "9999-12-31"), r"line 3, column timestamp: .* and 2200, got '9999"),
+    "the last moment of 1999": (
+        _replace(2, "2019-11-25 00:01:03", "1999-12-31 23:59:59.999999"),
+        r"line 3, column timestamp: .* between 2000",
+    ),
+    "the first moment of 2200": (
+        _replace(2, "2019-11-25 00:01:03", "2200-01-01 00:00:00"),
+        r"line 3, column timestamp: .* and 2200",
+    ),
+    "a time without zone": (_replace(2, "+00:00", ""), r"line 3, column timestamp: expected a time with its zone"),
+    "too few fields": (
+        _replace(3, ",ja,0.0", ""),
+        r"line 4, column user_feature_2: expected 10 fields in the line, got 8",
+    ),
+    "too many fields": (_replace(3, ",ja,0.0", ",ja,0.0,9"), r"line 4, column affinity: expected 10 fields .* got 11"),
+    "an empty line": (_replace(2, ROWS[1], ""), r"line 3, column timestamp: .* got ''"),
+    "a torn tail": (
+        lambda path: path.write_bytes(path.read_bytes()[:-20]),
+        r"line 4, column position: expected 10 fields in the line, got 3",
+    ),
+    "a byte that is not UTF-8": (
+        lambda path: path.write_bytes(path.read_bytes().replace(b"tablet", b"tab\xfflet")),
+        r"line 2, column 7: expected UTF-8",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_file_is_named_with_line_and_column_and_changes_nothing(
+    settings: Settings, dataset: Path, name: str
+) -> None:
+    change, message = MALFORMED[name]
+    import_obd(settings, write_dataset(dataset / "sound", policy="bts"))
+    before = everything(settings.home)
+    change(dataset / "random" / "men" / "men.csv")
+    with pytest.raises(ContractError, match=r"men\.csv, " + message):
+        import_obd(settings, dataset)
+    assert everything(settings.home) == before
+
+
+def test_a_malformed_item_file_is_named(settings: Settings, dataset: Path) -> None:
+    path = dataset / "random" / "men" / "item_context.csv"
+    for content, message in (
+        (ITEMS.replace("1,1,", "1,0,"), r"line 3, column item_id: expected an item of its own"),
+        (ITEMS.replace("1,1,", "1,x,"), r"line 3, column item_id: expected a whole number"),
+        (ITEMS.splitlines()[0], r"line 2, column item_id: expected an item"),
+    ):
+        path.write_text(content)
+        with pytest.raises(ContractError, match=r"item_context\.csv, " + message):
+            import_obd(settings, dataset)
+    path.unlink()
+    with pytest.raises(ContractError, match="item_context"):
+        import_obd(settings, dataset)
+    assert everything(settings.home) == {}
+
+
+def test_a_folder_without_the_data_is_refused(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=re.escape("expected (random|bts)/(all|men|women)/<campaign>.csv")):
+        import_obd(settings, tmp_path / "nothing")
+    write_dataset(tmp_path / "data", rows=[])
+    with pytest.raises(ContractError, match="there is not one row"):
+        import_obd(settings, tmp_path / "data")
+
+
+def test_a_line_that_is_far_down_is_named_exactly(settings: Settings, dataset: Path) -> None:
+    day = datetime(2019, 11, 24, tzinfo=UTC)
+    rows = [f"{row},{day + timedelta(seconds=row)},0,1,0,0.5,tv,jp,{'x' * 100},0.0" for row in range(90_000)]
+    rows[80_000] = rows[80_000].replace(",0.5,", ",half,")
+    with pytest.raises(ContractError, match=r"line 80002, column propensity_score: .* got 'half'"):
+        import_obd(settings, write_dataset(dataset / "long", rows=rows))
+
+
+def test_the_published_sample_comes_through_exactly(settings: Settings, shared_data: Path) -> None:
+    imported = import_obd(settings, shared_data / "obd")
+    clicks = {}
+    for policy in ("random", "bts"):
+        for campaign in ("men", "women"):
+            with (shared_data / "obd" / policy / campaign / f"{campaign}.csv").open() as file:
+                clicks[policy, f"obd-{campaign}"] = [int(row["click"]) for row in csv.DictReader(file)]
+    assert {len(one) for one in clicks.values()} == {10_000}
+    assert imported.n_plays == sum(map(sum, clicks.values())) == 207
+    assert (imported.n_decisions, imported.n_titles, imported.n_artworks) == (40_000, 2, 34 + 46)
+
+    lake = refresh(settings)
+    assert [lake.read(table, FIRST.start_at, LAST.end_at).num_rows for table in (DECISIONS, IMPRESSIONS, PLAYS)] == [
+        40_000,
+        40_000,
+        207,
+    ]
+    rewards = lake.read(REWARDS, FIRST.start_at, LAST.end_at, columns=["decision_id", "title_id", "reward"])
+    for (policy, title_id), expected in clicks.items():
+        ours = rewards.filter(
+            pc.and_(pc.equal(rewards["title_id"], title_id), pc.starts_with(rewards["decision_id"], f"obd-{policy}-"))
+        )
+        found = {int(row["decision_id"].rsplit("-", 1)[1]): row["reward"] for row in ours.to_pylist()}
+        assert [found[row] for row in range(10_000)] == expected

@@ -1,0 +1,99 @@
+"""Feast's adapter keeps the contract of online features, and says so when its store is dead."""
+
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.error import ContractError, FeatureUnavailableError
+from models.layout import TITLE
+from serving.feast_features import FeastFeatures
+from serving.packed_online_store import key_of
+from serving.packed_row import microseconds, pack
+from tests.serving.feature_contract import NOW, TTL, Rows, check_online_features
+
+
+def frame(key: str, rows: dict[str, dict[str, Any]], at: dict[str, Any]) -> pd.DataFrame:
+    columns = {key: list(rows)} | {name: [row[name] for row in rows.values()] for name in next(iter(rows.values()))}
+    stamps = pd.to_datetime([at[name] for name in rows], utc=True)
+    return pd.DataFrame(columns | {"event_timestamp": stamps, "created_timestamp": stamps})
+
+
+def fill(store: Any, rows: Rows) -> FeastFeatures:
+    known_at = {name: at for name, (_, at) in rows.profiles.items()}
+    tastes = {name: {"vector": each.vector} for name, (each, _) in rows.profiles.items()}
+    met = {
+        name: {
+            "title_keys": each.title_keys.view(np.int64),
+            "minutes": each.minutes,
+            "impressions": each.impressions,
+        }
+        for name, (each, _) in rows.profiles.items()
+    }
+    titles = {name: {"vector": vector} for name, vector in rows.titles.items()}
+    artworks = {name: {"vector": v, "take_fraction": 0.1, "n_impressions": 3} for name, v in rows.artworks.items()}
+    store.write_to_online_store("profile_taste", frame("profile_id", tastes, known_at))
+    store.write_to_online_store("profile_familiarity", frame("profile_id", met, known_at))
+    store.write_to_online_store("title_profile", frame("title_id", titles, dict.fromkeys(titles, NOW)))
+    store.write_to_online_store("artwork_profile", frame("artwork_id", artworks, dict.fromkeys(artworks, NOW)))
+    return FeastFeatures(store, ttl=TTL)
+
+
+def test_the_adapter_keeps_the_contract_of_online_features(scratch_store):
+    _, store = scratch_store()
+    check_online_features(lambda rows: fill(store, rows))
+
+
+def test_a_page_reads_past_feast_what_feast_reads(scratch_store):
+    _, store = scratch_store()
+
+    def filled_and_read_by_feast(rows: Rows) -> FeastFeatures:
+        features = fill(store, rows)
+        assert features._packed is not None
+        features._packed = None
+        return features
+
+    check_online_features(filled_and_read_by_feast)
+
+
+def test_a_row_that_is_no_packed_row_is_refused_by_name(scratch_store):
+    _, store = scratch_store()
+    features = FeastFeatures(store, ttl=TTL)
+    key = key_of(store.config, "profile_id", "p-odd")
+    row = pack({}, microseconds(NOW), microseconds(NOW)) + b"garbage"
+    store.provider.online_store.write_packed(store.config, "profile_taste", {key: row})
+    with pytest.raises(ContractError, match="p-odd"):
+        features.profile("p-odd", NOW)
+
+
+def test_a_store_that_does_not_answer_is_told_apart_from_an_unknown_profile(scratch_store):
+    settings, store = scratch_store()
+    features = FeastFeatures(store, ttl=TTL)
+    assert features.profile("nobody", NOW.astimezone(UTC)) is None
+    path = Path(store.config.online_store.path)
+    assert path.is_relative_to(settings.home)
+    store._provider = None
+    path.write_bytes(b"this is no database" * 100)
+    for name in ("-wal", "-shm"):
+        Path(f"{path}{name}").unlink(missing_ok=True)
+    fresh = FeastFeatures(scratch_copy(store), ttl=TTL)
+    for read in (lambda: fresh.profile("nobody", NOW), lambda: fresh.titles(["t"]), lambda: fresh.artworks(["a"])):
+        with pytest.raises(FeatureUnavailableError, match="did not answer"):
+            read()
+
+
+def scratch_copy(store: Any) -> Any:
+    from feast import FeatureStore
+
+    return FeatureStore(config=store.config)
+
+
+def test_a_vector_of_another_layout_is_refused_by_name(scratch_store):
+    _, store = scratch_store()
+    rows = {"t-odd": {"vector": np.zeros(len(TITLE) + 1, np.float32)}}
+    store.write_to_online_store("title_profile", frame("title_id", rows, {"t-odd": NOW}))
+    with pytest.raises(ContractError, match="t-odd"):
+        FeastFeatures(store, ttl=TTL).titles(["t-odd"])

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from models.error import ContractError
+from models.identity import hash64, keys_of
+from models.layout import PROFILE
+from serving.features import InMemoryFeatures, ProfileFeatures, familiarity_matrix
+from tests.serving.feature_contract import TTL, Rows, check_online_features
+
+
+def _profile(titles: list[str], minutes: list[float], impressions: list[float]) -> ProfileFeatures:
+    vector = np.zeros(len(PROFILE), dtype=np.float32)
+    return ProfileFeatures(vector, keys_of(titles), np.float32(minutes), np.float32(impressions))
+
+
+def test_features_in_memory_keep_the_contract() -> None:
+    def open_with(rows: Rows) -> InMemoryFeatures:
+        return InMemoryFeatures(rows.profiles, rows.titles, rows.artworks, ttl=TTL)
+
+    check_online_features(open_with)
+
+
+def test_familiarity_finds_each_title_wherever_it_lies_in_the_row() -> None:
+    profile = _profile(["b", "a", "c"], [10.0, 0.0, 99.0], [3.0, 1.0, 0.0])
+    found = familiarity_matrix(profile, keys_of(["a", "unknown", "c", "b", "a"]))
+    log1p = np.log1p
+    expected = [[1, 0, log1p(1)], [0, 0, 0], [1, log1p(99), 0], [1, log1p(10), log1p(3)], [1, 0, log1p(1)]]
+    np.testing.assert_allclose(found, np.float32(expected), rtol=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_familiarity_is_zero_for_cold_profiles_and_for_rows_without_titles() -> None:
+    keys = np.array([hash64("a"), 0, 2**64 - 1], dtype=np.uint64)
+    assert not familiarity_matrix(None, keys).any()
+    assert not familiarity_matrix(_profile([], [], []), keys).any()
+    assert familiarity_matrix(None, keys[:0]).shape == (0, 3)
+
+
+def test_negative_minutes_of_a_broken_row_count_as_none() -> None:
+    found = familiarity_matrix(_profile(["a"], [-5.0], [-1.0]), keys_of(["a"]))
+    np.testing.assert_array_equal(found, np.float32([[1, 0, 0]]))
+
+
+@pytest.mark.parametrize("field", ["vector", "minutes", "impressions"])
+def test_a_profile_with_a_value_that_is_no_number_is_refused_by_field(field: str) -> None:
+    parts = {
+        "vector": np.zeros(len(PROFILE), dtype=np.float32),
+        "title_keys": keys_of(["a"]),
+        "minutes": np.zeros(1, dtype=np.float32),
+        "impressions": np.zeros(1, dtype=np.float32),
+    }
+    parts[field] = np.full_like(parts[field], np.nan)
+    with pytest.raises(ContractError, match=f"{field} of a profile must be finite"):
+        ProfileFeatures(**parts)
+
+
+@pytest.mark.parametrize("field", ["vector", "minutes", "impressions"])
+def test_a_profile_of_another_shape_is_refused_by_field(field: str) -> None:
+    parts = {
+        "vector": np.zeros(len(PROFILE), dtype=np.float32),
+        "title_keys": keys_of(["a"]),
+        "minutes": np.zeros(1, dtype=np.float32),
+        "impressions": np.zeros(1, dtype=np.float32),
+    }
+    parts[field] = np.zeros(7, dtype=np.float32)
+    with pytest.raises(ContractError, match=f"{field} must have shape"):
+        ProfileFeatures(**parts)

@@ -1,0 +1,119 @@
+"""One connection for all: answers in order, failures in time, and a Redis that comes back is read again."""
+
+import asyncio
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from serving.redis_pipe import RedisPipe
+from tests.serving.example import free_port
+from tests.serving.online_stores import redis_server
+
+
+def _fill(port: int) -> None:
+    with Redis("127.0.0.1", port) as client:
+        for n in range(200):
+            client.hset(f"k{n}", mapping={"a": f"a{n}" * 500, "b": f"b{n}"})
+
+
+def _expected(n: int) -> list[bytes | None]:
+    return [f"a{n}".encode() * 500, f"b{n}".encode(), None]
+
+
+async def _read(pipe: RedisPipe, n: int) -> list[bytes | None]:
+    return await pipe.hmget(f"k{n}".encode(), [b"a", b"b", b"c"])
+
+
+def test_each_of_many_at_once_gets_its_own_answer(redis_program: str, tmp_path: Path) -> None:
+    port = free_port()
+
+    async def all_at_once() -> None:
+        pipe = RedisPipe("127.0.0.1", port, timeout_seconds=5)
+        found = await asyncio.gather(*(_read(pipe, n) for n in range(200)))
+        assert found == [_expected(n) for n in range(200)]
+        assert await pipe.hmget(b"nobody", [b"a", b"b"]) == [None, None]
+        pipe.close()
+
+    with redis_server(redis_program, tmp_path, port):
+        _fill(port)
+        asyncio.run(all_at_once())
+
+
+def test_a_refusal_is_told_to_whoever_asked_and_to_nobody_else(redis_program: str, tmp_path: Path) -> None:
+    port = free_port()
+
+    async def ask() -> None:
+        pipe = RedisPipe("127.0.0.1", port, timeout_seconds=5)
+        good, bad, also_good = await asyncio.gather(
+            _read(pipe, 1), pipe.hmget(b"text", [b"a"]), _read(pipe, 2), return_exceptions=True
+        )
+        assert (good, also_good) == (_expected(1), _expected(2))
+        assert isinstance(bad, RedisError)
+        assert "WRONGTYPE" in str(bad)
+        pipe.close()
+
+    with redis_server(redis_program, tmp_path, port):
+        _fill(port)
+        with Redis("127.0.0.1", port) as client:
+            client.set("text", "no hash")
+        asyncio.run(ask())
+
+
+def test_a_redis_that_dies_fails_at_once_and_one_that_is_back_answers(redis_program: str, tmp_path: Path) -> None:
+    port = free_port()
+
+    async def live_on() -> None:
+        pipe = RedisPipe("127.0.0.1", port, timeout_seconds=1)
+        with redis_server(redis_program, tmp_path, port):
+            _fill(port)
+            assert await _read(pipe, 1) == _expected(1)
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        for _ in range(20):
+            with pytest.raises(RedisConnectionError):
+                await _read(pipe, 1)
+        assert time.monotonic() - began < 1
+        with redis_server(redis_program, tmp_path, port):
+            _fill(port)
+            await asyncio.sleep(0.1)
+            assert await asyncio.gather(*(_read(pipe, n) for n in range(50))) == [_expected(n) for n in range(50)]
+            pipe.close()
+
+    asyncio.run(live_on())
+
+
+def test_a_redis_that_says_nothing_costs_the_time_out_whoever_gave_up_before() -> None:
+    async def wait() -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=8) as silent:
+            pipe = RedisPipe("127.0.0.1", silent.getsockname()[1], timeout_seconds=0.1)
+            began = time.monotonic()
+            waiting = [asyncio.ensure_future(_read(pipe, n)) for n in range(10)]
+            await asyncio.sleep(0.02)
+            waiting[3].cancel()
+            found = await asyncio.gather(*waiting, return_exceptions=True)
+            assert time.monotonic() - began < 0.5
+            assert isinstance(found[3], asyncio.CancelledError)
+            assert all(isinstance(each, RedisTimeoutError) for n, each in enumerate(found) if n != 3)
+
+    asyncio.run(wait())
+
+
+def test_what_is_no_redis_is_told_so() -> None:
+    async def ask() -> None:
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            pipe = RedisPipe("127.0.0.1", server.sockets[0].getsockname()[1], timeout_seconds=2)
+            with pytest.raises(RedisConnectionError, match="no Redis"):
+                await _read(pipe, 1)
+
+    asyncio.run(ask())

@@ -1,0 +1,47 @@
+"""An address that cannot be listened on is told at once, in one sentence."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models.error import ContractError
+from serving.server import refuse_taken, run
+from tests.serving.example import settings_in
+from tests.serving.scorer_process import ROOT
+
+
+def test_a_taken_port_ends_the_command_with_one_sentence_before_anything_is_loaded(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = subprocess.run(
+            [sys.executable, "-m", "pipelines", "serve"],
+            env=os.environ | {"PYTHONPATH": str(ROOT), "MARQUEE_HOME": str(tmp_path), "MARQUEE_PORT": str(port)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ran.returncode == 2
+    assert len(ran.stderr.strip().splitlines()) == 1, ran.stderr
+    assert f"127.0.0.1:{port}" in ran.stderr
+    assert "MARQUEE_PORT" in ran.stderr
+    assert not list(tmp_path.iterdir()), "nothing was begun"
+
+
+def test_a_host_that_is_not_ours_is_refused_with_its_name(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"192\.0\.2\.1:8080.*MARQUEE_HOST"):
+        run(settings_in(tmp_path, host="192.0.2.1", port=8080, page_tokens="a-token-of-the-pages"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_a_free_port_stays_free_for_the_server(tmp_path: Path, host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    settings = settings_in(tmp_path, host=host, port=port)
+    for _ in range(2):
+        refuse_taken(settings)
