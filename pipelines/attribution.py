@@ -130,9 +130,9 @@ def _attribute_elsewhere(
     return Attributed(written.n_rows, n_quality_plays, written.n_changed)
 
 
-@ibis.udf.scalar.builtin(name="hash")  # type: ignore[untyped-decorator]
-def _hashed(text: str) -> int:
-    """Hash by the engine's own function, which DuckDB and Spark call alike; numbers differ between the two."""
+@ibis.udf.scalar.builtin(name="hash", signature=((None,), "int64"))  # type: ignore[untyped-decorator]
+def _hashed(key: object) -> int:
+    """Hash a key of any type by the engine's own function, which DuckDB and Spark call alike; numbers differ."""
     raise AssertionError("engines run this, not Python")
 
 

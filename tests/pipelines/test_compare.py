@@ -60,9 +60,9 @@ def test_a_candidate_is_judged_on_the_profiles_that_nobody_learns_from(
     seen: list[np.ndarray] = []
     real = module.evaluate
 
-    def watched(policies, batches, *, champion):  # type: ignore[no-untyped-def]
+    def watched(policies, batches, **options):  # type: ignore[no-untyped-def]
         seen.extend(logged.batch.profile_keys for logged in batches())
-        return real(policies, batches, champion=champion)
+        return real(policies, batches, **options)
 
     monkeypatch.setattr(module, "evaluate", watched)
     found = compare(settings, "vw-epsilon", "uniform", FROM, TO)
