@@ -1,6 +1,7 @@
 """`marquee evaluate` holds any policy against any other, by the log of profiles that nobody learns from."""
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,6 +33,8 @@ FROM, TO = day(0).start_at, day(2).end_at
 @pytest.fixture(scope="module")
 def settings(feast_world: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     root = tmp_path_factory.mktemp("compare")
+    # The home is shared, and a candidate's name means that of the newest round: other tests' rounds go first.
+    shutil.rmtree(feast_world.reports_dir, ignore_errors=True)
     update = {"registry_url": f"sqlite:///{root / 'registry.db'}", "policy_url": (root / "policies").as_uri()}
     return feast_world.model_copy(update=update | {"gate_min_profiles": 2})
 
