@@ -113,7 +113,7 @@ def _pandas_seconds(connection: duckdb.DuckDBPyConnection) -> float:
         left_on="started_at",
         right_on="seen_at",
         by=["profile_id", "title_id"],
-        tolerance=pd.Timedelta(WINDOW) - pd.Timedelta(microseconds=1),
+        tolerance=pd.Timedelta(WINDOW - timedelta(microseconds=1)),
     ).dropna(subset=["decision_id"])
     credited["reward"] = ((credited["minutes"] >= RULE.minutes) | (credited["completion"] >= RULE.completion)) * 1.0
     earned = credited.groupby("decision_id").agg(reward=("reward", "max"), minutes=("minutes", "sum"))

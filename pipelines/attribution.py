@@ -60,20 +60,24 @@ def attribution(
         rule: what a quality play is.
     """
     firsts = _firsts_of_repeated(impressions, window + grace)
-    seen = _first_sights(impressions, firsts, window + grace)
-    credited = _credited(_exposures(impressions, firsts), _first_reports(plays), window=window, grace=grace)
-    joined = seen.left_join(_earned(credited, rule, window + grace), "decision_id")
-    return joined.select(
-        decision_id=joined.decision_id,
-        profile_id=joined.profile_id,
-        title_id=joined.title_id,
-        artwork_id=joined.artwork_id,
-        decided_at=joined.decided_at,
-        seen_at=joined.seen_at,
-        matured_at=joined.seen_at + _span(window + grace),
-        reward=joined.quality.coalesce(0).cast("float64"),
-        minutes=joined.millionths.coalesce(0).cast("float64") / _MILLIONTHS,
-        play_id=joined.play_id,
+    credited = _credited(impressions, firsts, _first_reports(plays), window=window, grace=grace)
+    known = _earned(credited, rule, window + grace).outer_join(firsts, "decision_id")
+    known = known.mutate(decision_id=known.decision_id.coalesce(known.decision_id_right)).drop("decision_id_right")
+    # Few decisions are known of, and all impressions pass by them once: every look at all of them is what costs here.
+    seen = impressions.mutate(matured_at=impressions.seen_at + _span(window + grace)).left_join(known, "decision_id")
+    is_first = (seen.seen_at == seen.first_seen_at) & (seen.received_at == seen.first_received_at)
+    kept = seen.filter(ibis.ifelse(seen.first_seen_at.isnull(), seen.received_at <= seen.matured_at, is_first))
+    return kept.select(
+        decision_id=kept.decision_id,
+        profile_id=kept.profile_id,
+        title_id=kept.title_id,
+        artwork_id=kept.artwork_id,
+        decided_at=kept.decided_at,
+        seen_at=kept.seen_at,
+        matured_at=kept.matured_at,
+        reward=kept.quality.coalesce(0).cast("float64"),
+        minutes=kept.millionths.coalesce(0).cast("float64") / _MILLIONTHS,
+        play_id=kept.play_id,
         rule=ibis.literal(rule.version),
     )
 
@@ -145,35 +149,14 @@ def _of_repeated(rows: ibis.Table, key: str) -> ibis.Table:
     return rows.mutate(place=_hashed(rows[key])).semi_join(counted.filter(counted.n_rows > 1), "place").drop("place")
 
 
-def _in_time(impressions: ibis.Table, maturity: timedelta) -> ibis.Table:
-    return impressions.filter(impressions.received_at <= impressions.seen_at + _span(maturity))
-
-
 def _firsts_of_repeated(impressions: ibis.Table, maturity: timedelta) -> ibis.Table:
     """Find the first report in time of each decision that was reported more than once."""
-    again = _in_time(_of_repeated(impressions, "decision_id"), maturity)
-    report = ibis.struct({"first_seen_at": again.seen_at, "first_received_at": again.received_at})
-    grouped = again.group_by("decision_id").agg(first=report.min())
+    again = _of_repeated(impressions, "decision_id")
+    in_time = again.filter(again.received_at <= again.seen_at + _span(maturity))
+    report = ibis.struct({"first_seen_at": in_time.seen_at, "first_received_at": in_time.received_at})
+    grouped = in_time.group_by("decision_id").agg(first=report.min())
     parts = {name: grouped["first"][name] for name in ("first_seen_at", "first_received_at")}
     return grouped.select("decision_id", **parts)
-
-
-def _first_sights(impressions: ibis.Table, firsts: ibis.Table, maturity: timedelta) -> ibis.Table:
-    """Choose of each decision's impressions the first report in time."""
-    seen = _in_time(impressions, maturity).left_join(firsts, "decision_id")
-    is_first = (seen.seen_at == seen.first_seen_at) & (seen.received_at == seen.first_received_at)
-    return seen.filter(seen.first_seen_at.isnull() | is_first)
-
-
-def _exposures(impressions: ibis.Table, firsts: ibis.Table) -> ibis.Table:
-    """Add to each impression, late ones too, when its decision was seen first; nothing wider than a join needs."""
-    seen = impressions.left_join(firsts.select("decision_id", "first_seen_at"), "decision_id")
-    return seen.select(
-        "decision_id", "profile_id", "title_id",
-        exposed_at=seen.seen_at,
-        reported_at=seen.received_at,
-        first_seen_at=seen.first_seen_at.coalesce(seen.seen_at),
-    )  # fmt: skip
 
 
 def _first_reports(plays: ibis.Table) -> ibis.Table:
@@ -185,21 +168,31 @@ def _first_reports(plays: ibis.Table) -> ibis.Table:
     return plays.anti_join(first, "play_id").select(PLAYS.schema.names).union(first)
 
 
-def _credited(exposures: ibis.Table, plays: ibis.Table, *, window: timedelta, grace: timedelta) -> ibis.Table:
-    """Credit each play to the last impression by its start, reported in time, whose decision's window was open."""
+def _credited(
+    impressions: ibis.Table, firsts: ibis.Table, plays: ibis.Table, *, window: timedelta, grace: timedelta
+) -> ibis.Table:
+    """Credit each play to the last impression by its start, reported in time, whose decision's window was open.
+
+    Args: firsts, when decisions that were reported more than once were seen first; the others were seen once.
+    """
     reported_by = ibis.greatest(plays.received_at, plays.started_at + _span(grace))
+    exposures = impressions.select("decision_id", "profile_id", "title_id", "seen_at", reported_at="received_at")
     touches = plays.inner_join(
         exposures,
         [
             plays.profile_id == exposures.profile_id,
             plays.title_id == exposures.title_id,
-            exposures.exposed_at <= plays.started_at,
-            plays.started_at < exposures.first_seen_at + _span(window),
+            exposures.seen_at <= plays.started_at,
+            # No decision that is reported in time is seen before it was seen first: its window is no longer open.
+            plays.started_at < exposures.seen_at + _span(window),
             # The least of two, so that only touches are held to it and not every impression.
-            exposures.reported_at <= ibis.least(exposures.exposed_at + _span(window + grace), reported_by),
+            exposures.reported_at <= ibis.least(exposures.seen_at + _span(window + grace), reported_by),
         ],
     )
-    order = {name: touches[name] for name in ("exposed_at", "decision_id", "first_seen_at")}
+    touches = touches.left_join(firsts.select("decision_id", "first_seen_at"), "decision_id")
+    touches = touches.mutate(first_seen_at=touches.first_seen_at.coalesce(touches.seen_at))
+    touches = touches.filter(touches.started_at < touches.first_seen_at + _span(window))
+    order = {name: touches[name] for name in ("seen_at", "decision_id", "first_seen_at")}
     # A play's columns are all alike by now; min only picks one.
     of_play = {name: touches[name].min() for name in ("started_at", "received_at", "minutes", "completion")}
     winners = touches.group_by("play_id").agg(last=ibis.struct(order).max(), **of_play)
