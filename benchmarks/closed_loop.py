@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from math import ceil
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, Final
 
 import numpy as np
@@ -42,9 +43,8 @@ _DEVICES: Final = np.array(DEVICES, dtype=object)
 
 def loop_settings(**changed: object) -> Settings:
     """Make the settings of a loop: the platform's own but for attribution, which a simulated visit ends in hours."""
-    return Settings(home=Path("nowhere"), attribution_window_hours=6.0, attribution_grace_hours=1.0).model_copy(
-        update=changed
-    )
+    home = Path(gettempdir()) / "marquee-closed-loop"  # where queries that outgrow memory would spill; nothing else
+    return Settings(home=home, attribution_window_hours=6.0, attribution_grace_hours=1.0).model_copy(update=changed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ def _segment_section(evaluation: Evaluation, names: Sequence[str], charts: Mappi
 
 def _taste_section(charts: Mapping[str, Chart]) -> str:
     parts = [drawn(name, chart) for name, chart in charts.items() if name.startswith("tastes-")]
-    return section("Which artworks win for which tastes", _TASTE_NOTE, *parts) if parts else ""
+    return section("Which artworks are chosen for which tastes", _TASTE_NOTE, *parts) if parts else ""
 
 
 def _heading(evaluation: Evaluation, title: str) -> str:

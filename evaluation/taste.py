@@ -1,4 +1,4 @@
-"""Which artworks win for which tastes: the styles that each policy shows to profiles of each taste."""
+"""Which artworks are chosen for which tastes: the styles that each policy shows to profiles of each taste."""
 
 import numpy as np
 from numpy.typing import NDArray

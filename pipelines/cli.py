@@ -92,7 +92,7 @@ def import_open_bandit(path: Path, as_json: AsJson = False) -> None:
 def import_upworthy_archive(
     path: Path,
     max_impressions_per_title: Annotated[
-        int | None, typer.Option(min=1, help="Scale larger tests down to this.")
+        int | None, typer.Option(min=1, help="Take a random sample of so many of larger tests.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -14,7 +14,7 @@ from pipelines.registry import Registry
 from pipelines.settings import Settings
 from pipelines.table import TABLES
 from pipelines.watermark import refreshed_through, refuse_gaps
-from serving.catalogue_file import read_catalogue
+from serving.catalogue_file import HOW_TO_MAKE_ONE, read_catalogue
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -73,7 +73,7 @@ def _definitions(settings: Settings) -> str:
 
 def _catalogue(settings: Settings) -> str:
     if not settings.catalogue_path.exists():
-        return "none yet"
+        return f"none yet: {HOW_TO_MAKE_ONE}"
     catalogue = read_catalogue(settings.catalogue_path)
     return f"{len(catalogue.titles):,} titles, {len(catalogue.artworks):,} artworks"
 

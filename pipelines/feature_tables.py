@@ -56,10 +56,10 @@ def build_features(settings: Settings, interval: Interval) -> BuiltFeatures:
         NotReadyError: naming the interval that must be built or rebuilt first.
         ContractError: naming the file or column that is not what it must be.
     """
+    launched = launched_before(read_catalogue(settings.catalogue_path), interval.end_at)
     lake = Lake(settings.lake_dir)
     before = _state_before(settings, lake, interval)
     counted = _count(settings, lake, interval)
-    launched = launched_before(read_catalogue(settings.catalogue_path), interval.end_at)
     made = _advance(settings, interval, before, counted, launched)
     _refuse_broken_views(settings, before, made.views)
     contents = {

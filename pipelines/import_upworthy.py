@@ -74,9 +74,9 @@ def import_upworthy(
 
     Args:
         path: the file, or the folder that holds it.
-        max_impressions_per_title: larger tests are scaled down to this many impressions: packages keep their shares and
-            tests their click rate, both rounded by largest remainders.
-        seed: which random order impressions come in.
+        max_impressions_per_title: of larger tests only so many impressions come in, a random sample: shares and click
+            rates are those of the archive in expectation, whatever the bound.
+        seed: which random sample, and which random order.
         progress: told how many decisions are done by now.
 
     Raises:
@@ -92,7 +92,7 @@ def import_upworthy(
     digest.update(file.read_bytes())
     tests = _tests(file, table)
     if max_impressions_per_title is not None:
-        tests = [_scaled(test, max_impressions_per_title) for test in tests]
+        tests = [_sampled(test, max_impressions_per_title, seed) for test in tests]
     content, sources = digest.hexdigest(), [test.title_id for test in tests]
     stage = partial(_stage, tests, content, seed, progress)
     return import_events(settings, content, "upworthy", sources, stage)
@@ -171,27 +171,14 @@ def _test(test_id: str, packages: list[dict[str, object]]) -> _Test:
     )
 
 
-def _scaled(test: _Test, most: int) -> _Test:
-    total = int(test.impressions.sum())
-    if total <= most:
+def _sampled(test: _Test, most: int, seed: int) -> _Test:
+    """Draw `most` of a test's impressions without replacement, its clicks among them."""
+    if test.impressions.sum() <= most:
         return test
-    impressions = _apportion(test.impressions, most, test.impressions)
-    n_clicks = (2 * int(test.clicks.sum()) * most + total) // (2 * total)
-    clicks = _apportion(test.clicks, n_clicks, impressions)
+    rng = np.random.default_rng([seed, hash64(test.test_id), most])
+    impressions = rng.multivariate_hypergeometric(test.impressions, most)
+    clicks = rng.hypergeometric(test.clicks, test.impressions - test.clicks, impressions)
     return _Test(test.test_id, test.week, test.headline, test.eyecatcher_ids, impressions, clicks)
-
-
-def _apportion(weights: NDArray[np.int64], total: int, most: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Share out `total` by weight in whole numbers, none beyond `most`: floors first, then the largest remainders."""
-    weight = max(int(weights.sum()), 1)
-    shares = [int(one) * total for one in weights]
-    found = np.array([min(share // weight, int(top)) for share, top in zip(shares, most, strict=True)], dtype=np.int64)
-    order = sorted(range(len(weights)), key=lambda place: (-(shares[place] % weight), place))
-    while found.sum() < total:
-        room = [place for place in order if found[place] < most[place]]
-        for place in room[: total - int(found.sum())]:
-            found[place] += 1
-    return found
 
 
 def _stage(

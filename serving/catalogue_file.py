@@ -38,6 +38,8 @@ _ELIGIBILITY_SCHEMA: Final = pa.schema([
 ])
 """Files that were written before there was eligibility have none of these: everybody may see everything."""
 
+HOW_TO_MAKE_ONE: Final = "`marquee import` or `marquee simulate` makes one, or your own system does (docs/catalogue.md)"
+
 SCHEMA: Final = pa.schema([*_TITLE_SCHEMA, *_ARTWORK_SCHEMA, *_ELIGIBILITY_SCHEMA])
 
 
@@ -64,14 +66,14 @@ def read_catalogue(path: Path) -> Catalogue:
     """Read a catalogue.
 
     Raises:
-        ContractError: naming the file, and the column and row where one is wrong.
-        FileNotFoundError: if there is no such file.
+        ContractError: naming the file, and the column and row where one is wrong; or saying how one is made, if there
+            is no such file.
     """
     try:
         table = pq.read_table(path, partitioning=None)
+    except FileNotFoundError as error:
+        raise no_catalogue(path) from error
     except (pa.ArrowInvalid, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
         raise ContractError(f"not a readable parquet file: {path}: {error}") from error
     for field in _ELIGIBILITY_SCHEMA:
         if field.name not in table.schema.names:
@@ -84,6 +86,11 @@ def read_catalogue(path: Path) -> Catalogue:
         return _parse(table.select(SCHEMA.names).to_pylist())
     except ContractError as error:
         raise ContractError(f"{error} ({path})") from error
+
+
+def no_catalogue(path: Path) -> ContractError:
+    """Say that there is no catalogue, and what makes one."""
+    return ContractError(f"there is no catalogue at {path}: {HOW_TO_MAKE_ONE}")
 
 
 def _parse(rows: list[dict[str, Any]]) -> Catalogue:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from models.catalogue import Catalogue
-from serving.catalogue_file import read_catalogue
+from serving.catalogue_file import no_catalogue, read_catalogue
 from serving.catalogue_index import CatalogueIndex, build_index
 from serving.features import InMemoryFeatures, OnlineFeatures
 
@@ -21,8 +21,7 @@ class CatalogueRefresh:
         """Build an index of the file as it is now and of the vectors as they are now. Blocks.
 
         Raises:
-            ContractError: if the file is not a catalogue.
-            FileNotFoundError: if there is none (yet).
+            ContractError: if the file is not a catalogue, or there is none (yet).
             FeatureUnavailableError: if the feature store does not answer.
         """
         self._read()
@@ -32,14 +31,16 @@ class CatalogueRefresh:
         """Build an index of the file as it is now, of which nothing is known: every vector is zeros. Blocks.
 
         Raises:
-            ContractError: if the file is not a catalogue.
-            FileNotFoundError: if there is none (yet).
+            ContractError: if the file is not a catalogue, or there is none (yet).
         """
         self._read()
         return build_index(self._catalogue, InMemoryFeatures())
 
     def _read(self) -> None:
-        found = self._path.stat()
+        try:
+            found = self._path.stat()
+        except FileNotFoundError as error:
+            raise no_catalogue(self._path) from error
         stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
         if stamp != self._seen:
             self._catalogue = read_catalogue(self._path)

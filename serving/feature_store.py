@@ -38,7 +38,8 @@ def open_feature_store(settings: ScorerSettings, *, online_only: bool = False) -
     """
     config = feature_store_config(settings)
     if not _marker(settings).is_file():
-        raise ContractError(f"no feature definitions were applied to {settings.home}: run apply_feature_repo first")
+        how = "`marquee refresh` and `marquee backfill` do it"
+        raise ContractError(f"no feature definitions were applied to {settings.home} yet: {how}")
     if online_only:
         config["offline_store"] = dict(_NEVER_READ)
     _quiet()

@@ -2,6 +2,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -128,32 +129,42 @@ def test_tests_that_are_there_are_refused_at_another_scale_or_seed_and_others_ar
     assert counted(settings) == {"upworthy-a-0": (10, 0), "upworthy-b-0": (30, 6), "upworthy-b-1": (10, 1)}
 
 
-def test_larger_tests_are_scaled_down_and_keep_shares_and_click_rate(settings: Settings, tmp_path: Path) -> None:
+def test_of_larger_tests_a_sample_comes_in_and_smaller_ones_whole(settings: Settings, tmp_path: Path) -> None:
     path = write_packages(tmp_path / "p.parquet", PACKAGES)
-    imported = import_upworthy(settings, path, max_impressions_per_title=20)
-    assert (imported.n_decisions, imported.n_plays) == (30, 4)  # 7 clicks of 40 are 3.5 of 20
-    assert counted(settings) == {"upworthy-a-0": (10, 0), "upworthy-b-0": (15, 3), "upworthy-b-1": (5, 1)}
+    assert import_upworthy(settings, path, max_impressions_per_title=20).n_decisions == 30
+    found = counted(settings)
+    assert found["upworthy-a-0"] == (10, 0)
+    assert found["upworthy-b-0"][0] + found["upworthy-b-1"][0] == 20
 
 
 _COUNTS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=5)
 
 
-@given(counts=_COUNTS, most=st.integers(1, 80))
-def test_scaling_never_shows_more_than_there_was_and_rounds_by_less_than_one(
-    counts: list[tuple[int, int]], most: int
-) -> None:
-    from pipelines.import_upworthy import _scaled, _test
+@given(counts=_COUNTS, most=st.integers(1, 80), seed=st.integers(0, 99))
+def test_a_sample_never_shows_more_than_there_was(counts: list[tuple[int, int]], most: int, seed: int) -> None:
+    from pipelines.import_upworthy import _sampled, _test
 
     rows = [PACKAGES[0] | {"impressions": max(pair), "clicks": min(pair)} for pair in counts]
     test = _test("b", rows)
-    total = int(test.impressions.sum())
-    scaled = _scaled(test, most)
-    assert scaled.impressions.sum() == min(total, most)
-    assert (scaled.impressions <= test.impressions).all()
-    assert ((scaled.clicks >= 0) & (scaled.clicks <= scaled.impressions)).all()
-    if total:
-        assert abs(scaled.impressions - test.impressions * min(total, most) / total).max() < 1
-        assert abs(scaled.clicks.sum() - test.clicks.sum() * min(total, most) / total) <= 0.5
+    sample = _sampled(test, most, seed)
+    assert sample.impressions.sum() == min(int(test.impressions.sum()), most)
+    assert (sample.impressions <= test.impressions).all()
+    assert ((sample.clicks >= 0) & (sample.clicks <= np.minimum(sample.impressions, test.clicks))).all()
+
+
+@pytest.mark.parametrize("most", [1, 5, 40])
+def test_a_sample_has_the_shares_and_the_click_rates_of_all(most: int) -> None:
+    from pipelines.import_upworthy import _sampled, _test
+
+    test = _test("b", [PACKAGES[0] | {"impressions": n, "clicks": k} for n, k in ((3000, 90), (1000, 10), (500, 1))])
+    samples = [_sampled(test, most, seed) for seed in range(2_000)]
+    drawn = most * len(samples)
+    for shown, expected in (
+        (np.sum([each.impressions for each in samples], axis=0), test.impressions / 4500),
+        (np.sum([each.clicks for each in samples], axis=0), test.clicks / 4500),
+    ):
+        # A sample of so few of so many is as good as one with replacement.
+        assert (np.abs(shown - drawn * expected) <= 4.5 * np.sqrt(drawn * expected * (1 - expected)) + 1).all()
 
 
 @pytest.mark.parametrize(
@@ -220,4 +231,5 @@ def test_the_published_archive_comes_through_in_proportion(settings: Settings, s
     table = pq.read_table(shared_data / "upworthy" / "packages.parquet").to_pandas()
     totals = table.groupby("test_id")[["impressions", "clicks"]].sum()
     assert imported.n_decisions == totals.impressions.clip(upper=10).sum() == 24_910
-    assert abs(imported.n_plays - (totals.clicks / totals.impressions * 10).sum()) < len(totals) / 2
+    rate = totals.clicks / totals.impressions
+    assert abs(imported.n_plays - 10 * rate.sum()) < 4 * np.sqrt((10 * rate * (1 - rate)).sum())

@@ -8,6 +8,8 @@ import pytest
 from models.catalogue import Artwork, Catalogue, Title
 from models.error import ContractError
 from serving.catalogue_file import SCHEMA, read_catalogue, write_catalogue
+from serving.catalogue_refresh import CatalogueRefresh
+from serving.features import InMemoryFeatures
 from tests.serving.example import LAUNCHED, example_catalogue
 
 
@@ -49,9 +51,10 @@ def test_an_empty_catalogue_is_a_catalogue(tmp_path: Path) -> None:
     assert not read_catalogue(tmp_path / "catalogue.parquet").titles
 
 
-def test_a_catalogue_that_is_not_there_is_told_apart_from_a_bad_one(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        read_catalogue(tmp_path / "none.parquet")
+def test_where_there_is_no_catalogue_the_error_says_what_makes_one(tmp_path: Path) -> None:
+    for read in (read_catalogue, lambda path: CatalogueRefresh(path, InMemoryFeatures()).build()):
+        with pytest.raises(ContractError, match=r"no catalogue at .*none\.parquet: `marquee import` or"):
+            read(tmp_path / "none.parquet")
 
 
 @pytest.mark.parametrize("keep_bytes", [0, 4, 100, -1])
@@ -115,3 +118,14 @@ def test_rows_that_contradict_one_another_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist([_ROW, _ROW], schema=SCHEMA), path)
     with pytest.raises(ContractError, match="artwork_id must be unique"):
         read_catalogue(path)
+
+
+def test_the_documented_example_makes_the_documented_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "catalogue.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    exec(text.partition("```python\n")[2].partition("```")[0], {})
+    (path,) = tmp_path.rglob("catalogue.parquet")
+    catalogue = read_catalogue(path)
+    assert catalogue.default_of("film-1") == "film-1-heart"
+    assert len(catalogue.artworks_of["film-1"]) == 2
+    assert [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")] == SCHEMA.names
