@@ -172,6 +172,6 @@ def test_a_layout_that_changed_without_a_version_is_refused_by_file_and_column_b
 
 
 def test_a_home_without_a_catalogue_is_refused_with_what_makes_one(tmp_path):
-    with pytest.raises(ContractError, match="no catalogue at .*`marquee import` or"):
+    with pytest.raises(ContractError, match=r"no catalogue at .*`marquee import` or"):
         build_features(Settings(home=tmp_path), day(0))
     assert list(tmp_path.iterdir()) == []
