@@ -12,7 +12,7 @@ from models.batch import Batch, Keys
 from models.context import context_matrix
 from models.decision import RequestContext
 from models.identity import hash64
-from models.kernel import N_OWN, KernelPage
+from models.kernel import N_OWN, KernelPages
 from models.layout import CONTEXT, CONTEXT_PART, FAMILIARITY, FAMILIARITY_PART, PROFILE_PART, SHARED, TITLE_PART
 from models.linear import bounded
 from serving.candidate import UNKNOWN_ROW, Candidates
@@ -87,7 +87,7 @@ class PageBatch:
         )
 
     @property
-    def kernel_page(self) -> KernelPage | None:
+    def kernel_page(self) -> KernelPages | None:
         """The page as a kernel sees it; None where a candidate is not one of its title's own artworks."""
         if not all([each.is_own for each in self.found]):  # noqa: C419 - a list is quicker than a generator
             return None
@@ -95,7 +95,7 @@ class PageBatch:
         if self.profile is not None:
             common[PROFILE_PART] = self.profile.vector
         common[CONTEXT_PART] = _context_vector(self.context)
-        return KernelPage(
+        return KernelPages(
             rows=self.rows,
             offsets=self.offsets,
             counts=self.counts,
