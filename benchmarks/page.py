@@ -106,11 +106,11 @@ def _asked(world: PageWorld) -> tuple[PageRequest, ProfileFeatures]:
 
 
 def _built(request: PageRequest, profile: ProfileFeatures, index: CatalogueIndex) -> PageBatch:
-    return build_page_batch(request, request.context.at(_AT), profile, index, _AT)
+    return build_page_batch([(request, profile)], index, _AT)
 
 
 def _laid_out(built: PageBatch) -> KernelPages:
-    page = built.kernel_page
+    page = built.kernel_pages
     if page is None:
         raise MarqueeError("a page of the catalogue's own artworks must be one for the kernel")
     return page

@@ -118,7 +118,9 @@ class UpperBoundKernel:
         each = self._compact.each(pages).take(pages.owner, axis=0)
         static, match = self._compact.static.take(pages.rows, axis=0), self._compact.match(pages)
         own = self._lift_and_doubt.take(pages.rows, axis=0)
-        seen, score, minutes = (pages.own[:, _OWN[name]][pages.owner] for name in ("seen_before", "score", "log_minutes"))
+        seen, score, minutes = (
+            pages.own[:, _OWN[name]][pages.owner] for name in ("seen_before", "score", "log_minutes")
+        )
         fit = static[:, -1]
         crossed = [static[:, 0] * seen, match, match * score, match * seen, match * minutes, fit, fit * seen, own[:, 0]]
         features = np.column_stack([each, static[:, :-1], *crossed])
