@@ -9,16 +9,23 @@ _Answer = TypeVar("_Answer")
 
 
 class Together(Generic[_Asked, _Answer]):
-    """Groups what is asked in one turn of the event loop; nobody waits for somebody who has not come yet.
+    """Groups what is asked while as many groups as may be are under way; groups begin in the order of asking.
 
-    Groups are begun in the order in which they were asked, and do not wait for each other.
-
-    Args: answer, gives an answer to each of a group, in their order; most, how many a group may have.
+    Args: answer, gives an answer to each of a group, in their order; most, how many a group may have; under_way, how
+    many groups may be, from which on who comes waits for one to end.
     """
 
-    def __init__(self, answer: Callable[[Sequence[_Asked]], Awaitable[Sequence[_Answer]]], *, most: int) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Sequence[_Asked]], Awaitable[Sequence[_Answer]]],
+        *,
+        most: int,
+        under_way: int,
+    ) -> None:
         self._answer = answer
         self._most = most
+        self._under_way = under_way
+        self._is_due = False
         self._waiting: list[tuple[_Asked, asyncio.Future[_Answer]]] = []
         self._groups: set[asyncio.Task[None]] = set()
 
@@ -28,25 +35,31 @@ class Together(Generic[_Asked, _Answer]):
         Raises:
             Exception: whatever kept the group from being answered; each of it is told.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[_Answer] = loop.create_future()
-        if not self._waiting:
-            # Whoever else is ready in this turn of the loop has joined by then.
-            loop.call_soon(self._begin)
+        answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, answer))
+        self._come_due()
         return await answer
 
+    def _come_due(self) -> None:
+        """See to it that a group begins once all that are ready in this turn of the event loop have joined it."""
+        if self._waiting and not self._is_due and len(self._groups) < self._under_way:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._begin)
+
     def _begin(self) -> None:
+        self._is_due = False
         # A request that was cancelled meanwhile is not decided at all.
         waiting = [each for each in self._waiting if not each[1].done()]
-        self._waiting = []
-        n_groups = -(-len(waiting) // self._most)
-        for number in range(n_groups):
-            # One task for each: a group's work before its first wait is done before the next group's.
-            group = waiting[number * len(waiting) // n_groups : (number + 1) * len(waiting) // n_groups]
+        group, self._waiting = waiting[: self._most], waiting[self._most :]
+        if group:
             task = asyncio.get_running_loop().create_task(self._settle(group))
             self._groups.add(task)
-            task.add_done_callback(self._groups.discard)
+            task.add_done_callback(self._ended)
+        self._come_due()
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._groups.discard(task)
+        self._come_due()
 
     async def _settle(self, group: Sequence[tuple[_Asked, "asyncio.Future[_Answer]"]]) -> None:
         try:
