@@ -108,8 +108,7 @@ class ChosenPage:
         )
 
     def _line(self) -> "_PageLine":
-        actions = [each.line for each in self.page.found]
-        return _PageLine(**self._head(), decisions=list(map(_DecisionLine, *self._columns(actions))))
+        return _PageLine(**self._head(), decisions=list(map(_DecisionLine, *self._columns(self.page.lines))))
 
     def _head(self) -> dict[str, Any]:
         page = self.page
@@ -175,7 +174,12 @@ def chosen_pages(
     Args: chosen `(n,)`, rows of the candidates, drawn from pmf `(m,)`; the sequences, one value a page; the rest, what
     all pages share.
     """
-    places = (chosen - batch.offsets[:-1]).tolist()
+    known = batch.index.artwork_ids
+    names = [known[row] for row in batch.rows[chosen].tolist()]
+    for first, page in zip(batch.bounds, batch.pages, strict=False):
+        for place, found in page.special.items():
+            title = first + place
+            names[title] = found.actions[chosen[title] - batch.offsets[title]]
     # Sums of floats may end a hair above 1; nothing else about a probability is touched.
     propensities = np.minimum(pmf[chosen], 1.0).tolist()
     features = batch.features_of(chosen)
@@ -192,7 +196,7 @@ def chosen_pages(
             epoch=epoch,
             failure=failure,
             profile_failed=profile_failed,
-            artwork_ids=[found.actions[place] for found, place in zip(page.found, places[first:stop], strict=True)],
+            artwork_ids=names[first:stop],
             propensities=propensities[first:stop],
             intents=_intents(page, failure),
             decision_ids=_decision_ids(page_id, stop - first),
@@ -204,7 +208,11 @@ def chosen_pages(
 
 def _intents(page: AskedPage, failure: str) -> list[str]:
     usual = f"fallback:{failure}" if failure else _LIVE
-    return [f"fallback:{found.reason}" if found.reason else usual for found in page.found]
+    intents = [usual] * len(page.title_ids)
+    for place, found in page.special.items():
+        if found.reason:
+            intents[place] = f"fallback:{found.reason}"
+    return intents
 
 
 def _decision_ids(page_id: str, n: int) -> list[str]:

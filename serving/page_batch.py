@@ -5,19 +5,21 @@ says is the same as if it were alone, to the last bit. What must be Python's own
 as they came, stays with each page.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from itertools import chain
+from itertools import accumulate, chain
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import Batch, Keys
 from models.context import context_matrix
 from models.decision import RequestContext
-from models.identity import keys_of
+from models.identity import hash64, keys_of
 from models.kernel import N_OWN, KernelPages
 from models.layout import CONTEXT, CONTEXT_PART, FAMILIARITY, FAMILIARITY_PART, PROFILE_PART, SHARED, TITLE_PART
 from models.linear import bounded
@@ -35,21 +37,44 @@ class AskedPage:
     """One page of a batch.
 
     Args:
-        request, context, profile: what the page is made of.
+        request, context, profile, index: what the page is made of.
         title_ids, rows, columns, scores: of its titles, as asked for.
-        found: its titles' candidates.
-        is_own: whether a kernel can score it: every candidate is one of its title's own artworks.
+        title_rows: its titles' rows in the index.
+        special: by place, the candidates of those titles that have others than all of their artworks.
     """
 
     request: PageRequest
     context: RequestContext
     profile: ProfileFeatures | None
+    index: CatalogueIndex
     title_ids: tuple[str, ...]
     rows: tuple[int, ...]
     columns: tuple[int, ...]
     scores: tuple[float, ...]
-    found: list[Candidates]
-    is_own: bool
+    title_rows: list[int]
+    special: dict[int, Candidates]
+
+    @property
+    def found(self) -> list[Candidates]:
+        """Its titles' candidates."""
+        titles, special = self.index.titles, self.special
+        return [
+            special[place] if place in special else titles[title_id].whole
+            for place, title_id in enumerate(self.title_ids)
+        ]
+
+    @property
+    def lines(self) -> list[msgspec.Raw]:
+        """The ids of its titles' candidates, as the JSON that goes to the log."""
+        known, special = self.index.lines, self.special
+        if not special:
+            return [known[row] for row in self.title_rows]
+        return [special[place].line if place in special else known[row] for place, row in enumerate(self.title_rows)]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a kernel can score it: every candidate is one of its title's own artworks."""
+        return all(each.is_own for each in self.special.values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,30 +171,34 @@ def build_page_batch(
     Args: asked, at least one page, each with its profile's row; at, aware UTC, the moment that all are decided at.
     """
     at_us = microseconds(at)
-    pages = [_asked(request, profile, index, at, at_us) for request, profile in asked]
-    sizes = [len(page.found) for page in pages]
-    page_of = np.arange(len(pages)).repeat(sizes)
-    found = [each for page in pages for each in page.found]
-    title_rows = np.array([each.title_row for each in found], dtype=np.int64)
-    counts = np.array([len(each.actions) for each in found], dtype=np.int64)
-    rows = np.concatenate([each.rows for each in found])
-    title_keys = index.title_keys.take(title_rows)
-    if (title_rows == UNKNOWN_ROW).any():
-        ids = [name for page in pages for name in page.title_ids]
-        title_keys = _known_or_hashed(title_keys, title_rows, ids)
-    artwork_keys = index.artwork_keys.take(rows)
-    if (rows == UNKNOWN_ROW).any():
-        artwork_keys = _known_or_hashed(artwork_keys, rows, [name for each in found for name in each.actions])
-    offsets = np.zeros(len(found) + 1, dtype=np.int64)
+    pages = [_asked(request, profile, index, at) for request, profile in asked]
+    sizes = [len(page.title_ids) for page in pages]
+    bounds, page_of = [0, *accumulate(sizes)], np.arange(len(pages)).repeat(sizes)
+    title_rows = np.fromiter(chain.from_iterable([page.title_rows for page in pages]), np.int64, bounds[-1])
+    special = _special(pages, bounds, index.open_from_us.take(title_rows) > at_us, index, at_us)
+    counts, firsts = index.sizes.take(title_rows), index.firsts.take(title_rows)
+    for title, each in special.items():
+        counts[title] = len(each.actions)
+    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
     counts.cumsum(out=offsets[1:])
-    bounds = [0, *np.cumsum(sizes).tolist()]
+    rows = (firsts - offsets[:-1]).repeat(counts)
+    rows += np.arange(len(rows))
+    for title, each in special.items():
+        rows[offsets[title] : offsets[title + 1]] = each.rows
+    title_keys, artwork_keys = index.title_keys.take(title_rows), index.artwork_keys.take(rows)
+    for title, each in special.items():
+        if title_rows[title] == UNKNOWN_ROW:
+            page = int(page_of[title])
+            title_keys[title] = hash64(pages[page].title_ids[title - bounds[page]])
+        unknown = np.flatnonzero(each.rows == UNKNOWN_ROW)
+        artwork_keys[offsets[title] + unknown] = keys_of(each.actions[place] for place in unknown.tolist())
     return PageBatch(
         pages=pages,
         bounds=bounds,
         index=index,
         counts=counts,
         offsets=offsets,
-        owner=np.arange(len(found)).repeat(counts),
+        owner=np.arange(len(counts)).repeat(counts),
         rows=rows,
         page_of=page_of,
         title_rows=title_rows,
@@ -180,11 +209,7 @@ def build_page_batch(
     )
 
 
-def _asked(
-    request: PageRequest, profile: ProfileFeatures | None, index: CatalogueIndex, at: datetime, at_us: int
-) -> AskedPage:
-    context, limit = request.context.at(at), request.context.maturity_limit
-    country = context.country.upper()
+def _asked(request: PageRequest, profile: ProfileFeatures | None, index: CatalogueIndex, at: datetime) -> AskedPage:
     # Comprehensions and no loop: these lines are the most that Python itself does for a page.
     asked = [
         (title, None, 0, place, 0.0)
@@ -193,16 +218,35 @@ def _asked(
         for place, title in enumerate(request.titles)
     ]
     title_ids, named, rows, columns, scores = zip(*asked, strict=True)
-    found = [
-        entry.whole  # as `candidates` would say, for nearly every title
-        if names is None and entry is not None and at_us >= entry.all_launched_us and not entry.is_restricted
-        else _named(title_id, names, index)
-        if names is not None
-        else index.candidates(title_id, at_us, country, limit)
-        for title_id, names, entry in zip(title_ids, named, map(index.titles.get, title_ids), strict=True)
-    ]
-    is_own = not any(named) or all([each.is_own for each in found])  # noqa: C419 - a list is quicker than a generator
-    return AskedPage(request, context, profile, title_ids, rows, columns, scores, found, is_own)
+    row_of = index.title_row.get
+    title_rows = [row_of(title_id, UNKNOWN_ROW) for title_id in title_ids]
+    special = {}
+    if any(named):
+        special = {
+            place: _named(title_ids[place], names, index) for place, names in enumerate(named) if names is not None
+        }
+    return AskedPage(
+        request, request.context.at(at), profile, index, title_ids, rows, columns, scores, title_rows, special
+    )
+
+
+def _special(
+    pages: Sequence[AskedPage],
+    bounds: Sequence[int],
+    is_closed: NDArray[np.bool_],
+    index: CatalogueIndex,
+    at_us: int,
+) -> dict[int, Candidates]:
+    """Find the candidates of titles that are asked for by artwork, or not open to everybody: by title of the batch."""
+    for title in is_closed.nonzero()[0].tolist():
+        page = bisect_right(bounds, title) - 1
+        within, place = pages[page], title - bounds[page]
+        if place not in within.special:
+            country, limit = within.context.country.upper(), within.request.context.maturity_limit
+            within.special[place] = index.candidates(within.title_ids[place], at_us, country, limit)
+    return {
+        first + place: each for page, first in zip(pages, bounds, strict=False) for place, each in page.special.items()
+    }
 
 
 def _named(title_id: str, artworks: tuple[str, ...], index: CatalogueIndex) -> Candidates:
@@ -212,12 +256,6 @@ def _named(title_id: str, artworks: tuple[str, ...], index: CatalogueIndex) -> C
     rows = np.array([index.artwork_row.get(name, UNKNOWN_ROW) for name in artworks], dtype=np.int64)
     is_own = len(rows) == 1 or bool((rows != UNKNOWN_ROW).all() and (index.title_of[rows] == title_row).all())
     return Candidates.of(title_row, rows, artworks, "" if entry is None else entry.default_id, is_own=is_own)
-
-
-def _known_or_hashed(keys: Keys, rows: NDArray[np.int64], ids: Sequence[str]) -> Keys:
-    unknown = np.flatnonzero(rows == UNKNOWN_ROW).tolist()
-    keys[unknown] = keys_of(ids[place] for place in unknown)
-    return keys
 
 
 def _own(pages: Sequence[AskedPage], bounds: Sequence[int], title_keys: Keys) -> Vectors:

@@ -1,8 +1,8 @@
 """One connection to Redis on the event loop, for reads that many requests make at once and none waits long for.
 
-Commands are sent together, those of one turn of the loop, and answered in order: no thread, no pool, no lock. Whoever waits longer than the
-time-out is told so, and the connection is given up with all that wait on it: what Redis has not answered by then, it
-answers too late. The next to ask connects again.
+Commands of one turn of the loop are sent together and answered in order: no thread, no pool, no lock. Whoever waits
+longer than the time-out is told so, and the connection is given up with all that wait on it: what Redis has not
+answered by then, it answers too late. The next to ask connects again.
 """
 
 import asyncio
