@@ -64,6 +64,11 @@ class KernelPages:
     own: Floats
     titles: Floats
 
+    @property
+    def is_even(self) -> bool:
+        """Whether all titles have as many candidates as the first."""
+        return bool((self.counts == self.counts[0]).all())
+
     def bounds(self) -> Iterator[tuple[int, int]]:
         """List each page's first candidate and the one after its last."""
         firsts = self.offsets[self.page_of.searchsorted(np.arange(len(self.common) + 1))].tolist()

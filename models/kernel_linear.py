@@ -42,7 +42,13 @@ class LinearKernel:
         weights[:, -1] = 1.0
         each = self._constant + np.einsum("ps,s->p", pages.common, self._shared_weights)
         gathered = self._rows.take(pages.rows, axis=0)
-        scores: Floats = np.einsum("mw,mw->m", weights.take(pages.owner, axis=0), gathered)
+        scores: Floats
+        if pages.is_even:
+            # The same products in the same order; what is spared is a copy of the weights for each candidate.
+            even = gathered.reshape(len(weights), -1, gathered.shape[1])
+            scores = np.einsum("nw,nkw->nk", weights, even).reshape(-1)
+        else:
+            scores = np.einsum("mw,mw->m", weights.take(pages.owner, axis=0), gathered)
         scores += each.take(pages.page_of).take(pages.owner)
         return scores
 

@@ -77,11 +77,7 @@ class Service:
             durability=settings.log_durability,
         )
         self.metrics.log_lag.set_function(self._log.lag_seconds)
-        self._together = Together(
-            self._decide,
-            most=int(__import__("os").environ.get("X_MOST", "8")),
-            under_way=int(__import__("os").environ.get("X_WAY", "2")),
-        )
+        self._together = Together(self._decide, most=_MOST_TOGETHER)
         self._tasks: list[asyncio.Task[None]] = []
         self._told: dict[str, str] = {}
 

@@ -9,10 +9,11 @@ _Answer = TypeVar("_Answer")
 
 
 class Together(Generic[_Asked, _Answer]):
-    """Groups what is asked while as many groups as may be are under way; groups begin in the order of asking.
+    """Groups what is asked while another group is under way; groups begin in the order of asking.
 
-    Args: answer, gives an answer to each of a group, in their order; most, how many a group may have; under_way, how
-    many groups may be, from which on who comes waits for one to end.
+    A group that is full begins at once, so that what is slow for one group (a disk) never stops those behind it.
+
+    Args: answer, gives an answer to each of a group, in their order; most, how many a group may have.
     """
 
     def __init__(
@@ -20,11 +21,9 @@ class Together(Generic[_Asked, _Answer]):
         answer: Callable[[Sequence[_Asked]], Awaitable[Sequence[_Answer]]],
         *,
         most: int,
-        under_way: int,
     ) -> None:
         self._answer = answer
         self._most = most
-        self._under_way = under_way
         self._is_due = False
         self._waiting: list[tuple[_Asked, asyncio.Future[_Answer]]] = []
         self._groups: set[asyncio.Task[None]] = set()
@@ -42,7 +41,7 @@ class Together(Generic[_Asked, _Answer]):
 
     def _come_due(self) -> None:
         """See to it that a group begins once all that are ready in this turn of the event loop have joined it."""
-        if self._waiting and not self._is_due and len(self._groups) < self._under_way:
+        if self._waiting and not self._is_due and (not self._groups or len(self._waiting) >= self._most):
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._begin)
 

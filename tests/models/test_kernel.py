@@ -72,7 +72,8 @@ def _random_pages(table: ArtworkTable, rng: np.random.Generator, sizes: list[int
     """Pages of so many titles each, of profiles and contexts of their own, with one to seven candidates a title."""
     found = []
     for n_titles in sizes:
-        counts = rng.integers(1, 8, n_titles)
+        is_ragged = rng.random() < 0.5
+        counts = rng.integers(1, 8, n_titles) if is_ragged else np.full(n_titles, 5)
         titles = rng.choice(30, n_titles, replace=n_titles > 30)
         rows = np.concatenate([7 * title + np.arange(count) for title, count in zip(titles, counts, strict=True)])
         batch = random_page(table, rows, counts, int(rng.integers(2**31)))
