@@ -25,7 +25,7 @@ from benchmarks.vw_page import VwPages
 from models.draw import draw
 from models.error import MarqueeError
 from models.identity import keys_of
-from models.kernel import KernelPage
+from models.kernel import KernelPages
 from models.kernel_shape import compiled
 from models.layout import PROFILE
 from models.shape import PublishedPolicy
@@ -106,11 +106,11 @@ def _asked(world: PageWorld) -> tuple[PageRequest, ProfileFeatures]:
 
 
 def _built(request: PageRequest, profile: ProfileFeatures, index: CatalogueIndex) -> PageBatch:
-    return build_page_batch(request, request.context.at(_AT), profile, index, _AT)
+    return build_page_batch([(request, profile)], index, _AT)
 
 
-def _laid_out(built: PageBatch) -> KernelPage:
-    page = built.kernel_page
+def _laid_out(built: PageBatch) -> KernelPages:
+    page = built.kernel_pages
     if page is None:
         raise MarqueeError("a page of the catalogue's own artworks must be one for the kernel")
     return page

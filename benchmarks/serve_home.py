@@ -152,6 +152,7 @@ def _redis(home: Path) -> Iterator[int]:
         raise MarqueeError("there is no redis-server: install Redis")
     where = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(home), "--save", "", "--appendonly", "no"]
     process = subprocess.Popen([program, *where], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.sched_setaffinity(process.pid, {max(os.sched_getaffinity(0))})  # the client's core, and never the server's
     try:
         until(lambda: _answers(port), "Redis answers")
         yield port

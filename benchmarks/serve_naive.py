@@ -50,9 +50,9 @@ def naive_app(settings: ScorerSettings) -> Starlette:
         asked = decoder.decode(await request.body())
         at = datetime.now(UTC)
         profile = features.profile(asked.profile_id, at)
-        page = build_page_batch(asked, asked.context.at(at), profile, index, at)
+        page = build_page_batch([(asked, profile)], index, at)
         batch = page.batch
-        titles = features.titles(page.title_ids)
+        titles = features.titles(page.pages[0].title_ids)
         batch.shared[:, len(PROFILE) : len(PROFILE) + titles.shape[1]] = titles
         batch.artworks[:] = features.artworks([name for each in page.found for name in each.actions])
         choices = []
@@ -60,7 +60,7 @@ def naive_app(settings: ScorerSettings) -> Starlette:
         for place, each in enumerate(page.found):
             own = pmf[batch.offsets[place] : batch.offsets[place + 1]]
             name = each.actions[rng.choice(len(own), p=own / own.sum())]
-            choices.append(Choice(page.title_ids[place], name, f"{place}"))
+            choices.append(Choice(page.pages[0].title_ids[place], name, f"{place}"))
         answer = PageAnswer(page_id="naive", policy_version=pointer.version, cell="live", decisions=tuple(choices))
         return Response(msgspec.json.encode(answer), media_type="application/json")
 

@@ -34,6 +34,7 @@ from serving.catalogue_index import CatalogueIndex, build_index
 from serving.chosen_page import ChosenPage
 from serving.features import ProfileFeatures
 from serving.lookup import Lookup
+from serving.page_batch import PageBatch, build_page_batch
 from serving.policy import LoadedPolicy
 from serving.request import AskedContext, PageRequest
 from serving.scorer import Scorer
@@ -122,7 +123,7 @@ class _Week:
         for profile in range(self.n_profiles):
             request = self._request(profile, np.random.default_rng([profile, 0]))
             old, new = (
-                _pmfs(scorer.choose(self._lookup(profile), request, at), policy)
+                _pmfs(build_page_batch([(request, self._lookup(profile).profile)], scorer.index, at), policy)
                 for scorer, policy, at in (
                     (scorers[0], self.before, event_at - timedelta(seconds=1)),
                     (scorers[1], self.after, event_at),
@@ -164,10 +165,10 @@ class _Week:
         return Lookup(ProfileFeatures(vector, nothing.astype(np.uint64), nothing, nothing))
 
 
-def _pmfs(page: ChosenPage, policy: PublishedPolicy) -> dict[str, dict[str, float]]:
+def _pmfs(asked: PageBatch, policy: PublishedPolicy) -> dict[str, dict[str, float]]:
     """Give each title's probabilities by artwork."""
-    pmf, offsets = policy.pmf(page.page.batch).tolist(), page.page.offsets.tolist()
+    pmf, offsets, (page,) = policy.pmf(asked.batch).tolist(), asked.offsets.tolist(), asked.pages
     return {
         title: dict(zip(each.actions, pmf[first : first + len(each.actions)], strict=True))
-        for title, each, first in zip(page.page.title_ids, page.page.found, offsets, strict=False)
+        for title, each, first in zip(page.title_ids, page.found, offsets, strict=False)
     }

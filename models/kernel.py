@@ -1,13 +1,17 @@
-"""The kernel: a published policy laid out over a catalogue, so that a page is scored by a few array operations.
+"""The kernel: a published policy laid out over a catalogue, so that pages are scored by a few array operations.
 
 What a policy says of an artwork and of its title is the same for everybody: it is worked out once for the whole
 catalogue, a row an artwork. What it says of a profile is the same for all titles of a page: it is worked out once a
 page. Left for each candidate are one row gathered and a few dozen products.
 
-A kernel says the same as its policy, to the rounding of float64; `apart` tells by how much.
+A kernel says the same as its policy, to the rounding of float64; `apart` tells by how much. Of a page it says the same
+to the last bit, whatever other pages are scored with it: a page that was decided before and one that is decided live
+must agree. So sums are made by `numpy.einsum` over the last axis, and never by BLAS, whose order depends on the shapes.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Protocol
 
 import numpy as np
@@ -38,13 +42,15 @@ class ArtworkTable:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KernelPage:
-    """A page of n titles with m candidates, each a row of the table that its title has there.
+class KernelPages:
+    """P pages of n titles in all with m candidates, each a row of the table that its title has there.
 
     Args:
         rows: `(m,)` rows of the table.
         offsets: `(n + 1,)` as in `models.batch.Batch`; counts `(n,)` and owner `(m,)` are made of it.
-        common: `(len(SHARED),)` float64, bounded: what all titles share; zeros in the title's part and `OWN_COLUMNS`.
+        page_of: `(n,)` rising, the page of each title: a row of `common`.
+        common: `(P, len(SHARED))` float64, bounded: what all titles of a page share; zeros in the title's part and
+            `OWN_COLUMNS`.
         own: `(n, N_OWN)` float64, bounded: each title's `OWN_COLUMNS`.
         titles: `(n, len(TITLE))` float64, bounded.
     """
@@ -53,19 +59,34 @@ class KernelPage:
     offsets: NDArray[np.int64]
     counts: NDArray[np.int64]
     owner: NDArray[np.int64]
+    page_of: NDArray[np.int64]
     common: Floats
     own: Floats
     titles: Floats
 
+    @property
+    def is_even(self) -> bool:
+        """Whether all titles have as many candidates as the first."""
+        return bool((self.counts == self.counts[0]).all())
+
+    def bounds(self) -> Iterator[tuple[int, int]]:
+        """List each page's first candidate and the one after its last."""
+        firsts = self.offsets[self.page_of.searchsorted(np.arange(len(self.common) + 1))].tolist()
+        return pairwise(firsts)
+
     @classmethod
-    def of(cls, batch: Batch, rows: NDArray[np.int64]) -> "KernelPage":
-        """Take a page out of a batch whose decisions share profile and context, its candidates being `rows`."""
+    def of(cls, batch: Batch, rows: NDArray[np.int64], page_of: NDArray[np.int64] | None = None) -> "KernelPages":
+        """Take pages out of a batch: one, or those of `page_of`, whose decisions each share profile and context.
+
+        Args: rows `(m,)`, the candidates as rows of the table.
+        """
         shared = bounded(batch.shared).astype(np.float64)
-        common = shared[0].copy()
-        common[TITLE_PART] = 0.0
-        common[list(OWN_COLUMNS)] = 0.0
+        pages = np.zeros(len(batch), dtype=np.int64) if page_of is None else page_of
+        common = shared[np.unique(pages, return_index=True)[1]]
+        common[:, TITLE_PART] = 0.0
+        common[:, list(OWN_COLUMNS)] = 0.0
         own = shared[:, list(OWN_COLUMNS)]
-        return cls(rows, batch.offsets, batch.counts, batch.owner, common, own, shared[:, TITLE_PART])
+        return cls(rows, batch.offsets, batch.counts, batch.owner, pages, common, own, shared[:, TITLE_PART])
 
 
 class Kernel(Protocol):
@@ -76,8 +97,8 @@ class Kernel(Protocol):
         """The policy's own rule."""
         ...
 
-    def scores(self, page: KernelPage) -> Floats:
-        """Score the page's m candidates as the policy does: `(m,)`, or `(M, m)` for M members."""
+    def scores(self, pages: KernelPages) -> Floats:
+        """Score the pages' m candidates as the policy does: `(m,)`, or `(M, m)` for M members."""
         ...
 
 
@@ -91,10 +112,10 @@ class CompiledPolicy:
     kernel: Kernel
     is_new: NDArray[np.bool_] | None
 
-    def probabilities(self, page: KernelPage) -> Floats:
-        """Give the `(m,)` probabilities of the page's candidates, summing to 1 over each title's."""
-        new = None if self.is_new is None else self.is_new[page.rows]
-        return self.kernel.exploration.pmf(self.kernel.scores(page), page.offsets, is_new=new)
+    def probabilities(self, pages: KernelPages) -> Floats:
+        """Give the `(m,)` probabilities of the pages' candidates, summing to 1 over each title's."""
+        new = None if self.is_new is None else self.is_new[pages.rows]
+        return self.kernel.exploration.pmf(self.kernel.scores(pages), pages.offsets, is_new=new)
 
 
 def random_page(table: ArtworkTable, rows: NDArray[np.int64], counts: NDArray[np.int64], seed: int) -> Batch:

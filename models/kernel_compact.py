@@ -2,7 +2,7 @@
 
 Of the compact features, those of title and artwork alone are the same for everybody; what profile and page add are
 products of three numbers an artwork has (its lift, its match with the taste, its fit with the title) with numbers that
-its title has on this page.
+its title has on this pages.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ from models.array import places_of
 from models.batch import Floats
 from models.compact import COMPACT
 from models.exploration import Exploration
-from models.kernel import ArtworkTable, KernelPage
+from models.kernel import ArtworkTable, KernelPages
 from models.layout import ARTWORK, FAMILIARITY, PROFILE, TASTES, TITLE
 from models.linear import bounded
 from models.thompson import ThompsonPolicy
@@ -42,31 +42,32 @@ class _Compact:
         self.style = np.ascontiguousarray(style)
         self.static = np.column_stack([vectors[:, _ARTWORK_COLUMNS], fit])
 
-    def each(self, page: KernelPage) -> Floats:
+    def each(self, pages: KernelPages) -> Floats:
         """Make the compact features that all candidates of a title share: `(n, _N_EACH)`."""
-        taste, own = page.common[:_N_TASTES], page.own
-        out = np.empty((len(page.counts), _N_EACH))
+        tastes, own, page_of = np.ascontiguousarray(pages.common[:, :_N_TASTES]), pages.own, pages.page_of
+        out = np.empty((len(pages.counts), _N_EACH))
         out[:, 0] = 1.0
         columns = {
-            "title/take_fraction": page.titles[:, _TITLE["take_fraction"]],
-            "title/log_age_days": page.titles[:, _TITLE["log_age_days"]],
+            "title/take_fraction": pages.titles[:, _TITLE["take_fraction"]],
+            "title/log_age_days": pages.titles[:, _TITLE["log_age_days"]],
             "context/score": own[:, _OWN["score"]],
-            "profile/quality_rate": page.common[_QUALITY],
+            "profile/quality_rate": pages.common[:, _QUALITY].take(page_of),
             "familiarity/seen_before": own[:, _OWN["seen_before"]],
             "familiarity/log_minutes": own[:, _OWN["log_minutes"]],
             "familiarity/log_impressions": own[:, _OWN["log_impressions"]],
             "context/row": own[:, _OWN["row"]],
             "context/column": own[:, _OWN["column"]],
-            "taste·about": np.einsum("na,a->n", page.titles[:, :_N_TASTES], taste),
-            "|taste|": np.sqrt(np.einsum("a,a->", taste, taste)),
+            "taste·about": np.einsum("na,na->n", pages.titles[:, :_N_TASTES], tastes.take(page_of, axis=0)),
+            "|taste|": np.sqrt(np.einsum("pa,pa->p", tastes, tastes)).take(page_of),
         }
         for name, values in columns.items():
             out[:, _PLACE[name]] = values
         return out
 
-    def match(self, page: KernelPage) -> Floats:
+    def match(self, pages: KernelPages) -> Floats:
         """Tell how each candidate's style matches the taste: `(m,)`."""
-        found = np.einsum("ma,a->m", self.style.take(page.rows, axis=0), page.common[:_N_TASTES])
+        tastes = np.ascontiguousarray(pages.common[:, :_N_TASTES]).take(pages.page_of.take(pages.owner), axis=0)
+        found = np.einsum("ma,ma->m", self.style.take(pages.rows, axis=0), tastes)
         return np.asarray(found, dtype=np.float64)
 
 
@@ -81,17 +82,17 @@ class ThompsonKernel:
         own = self._compact.static @ policy.weights[:, [_PLACE[name] for name in _STATIC]].T
         self._term = own + policy.bias_of(table.keys)
 
-    def scores(self, page: KernelPage) -> Floats:
-        """Score the page's m candidates by each sample: `(M, m)`."""
-        weights, own, owner = self._weights, page.own, page.owner
+    def scores(self, pages: KernelPages) -> Floats:
+        """Score the pages' m candidates by each sample: `(M, m)`."""
+        weights, own, owner = self._weights, pages.own, pages.owner
         seen, score, minutes = (own[:, _OWN[name]] for name in ("seen_before", "score", "log_minutes"))
-        base = np.einsum("kd,nd->kn", self._each, self._compact.each(page))
+        base = np.einsum("kd,nd->kn", self._each, self._compact.each(pages))
         by_match = weights["match"][:, None] + np.multiply.outer(weights["match × score"], score)
         by_match += np.multiply.outer(weights["match × seen_before"], seen)
         by_match += np.multiply.outer(weights["match × log_minutes"], minutes)
-        static = self._compact.static.take(page.rows, axis=0)
-        scores = self._term.take(page.rows, axis=0).T + base.take(owner, axis=1)
-        scores += by_match.take(owner, axis=1) * self._compact.match(page)
+        static = self._compact.static.take(pages.rows, axis=0)
+        scores = self._term.take(pages.rows, axis=0).T + base.take(owner, axis=1)
+        scores += by_match.take(owner, axis=1) * self._compact.match(pages)
         if seen.any():
             met = seen[owner]
             scores += np.multiply.outer(weights["take_lift × seen_before"], static[:, 0] * met)
@@ -112,12 +113,14 @@ class UpperBoundKernel:
         self._lift_and_doubt = np.column_stack([lift, policy.weights[-1] ** 2 * variance])
         self._factor = np.ascontiguousarray(policy.factor.T)
 
-    def scores(self, page: KernelPage) -> Floats:
-        """Score the page's m candidates: what each may well be worth, `(m,)`."""
-        each = self._compact.each(page).take(page.owner, axis=0)
-        static, match = self._compact.static.take(page.rows, axis=0), self._compact.match(page)
-        own = self._lift_and_doubt.take(page.rows, axis=0)
-        seen, score, minutes = (page.own[:, _OWN[name]][page.owner] for name in ("seen_before", "score", "log_minutes"))
+    def scores(self, pages: KernelPages) -> Floats:
+        """Score the pages' m candidates: what each may well be worth, `(m,)`."""
+        each = self._compact.each(pages).take(pages.owner, axis=0)
+        static, match = self._compact.static.take(pages.rows, axis=0), self._compact.match(pages)
+        own = self._lift_and_doubt.take(pages.rows, axis=0)
+        seen, score, minutes = (
+            pages.own[:, _OWN[name]][pages.owner] for name in ("seen_before", "score", "log_minutes")
+        )
         fit = static[:, -1]
         crossed = [static[:, 0] * seen, match, match * score, match * seen, match * minutes, fit, fit * seen, own[:, 0]]
         features = np.column_stack([each, static[:, :-1], *crossed])

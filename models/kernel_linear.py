@@ -15,7 +15,7 @@ import numpy as np
 from models.batch import Floats
 from models.ensemble import EnsemblePolicy
 from models.exploration import Exploration
-from models.kernel import N_OWN, OWN_COLUMNS, ArtworkTable, KernelPage
+from models.kernel import N_OWN, OWN_COLUMNS, ArtworkTable, KernelPages
 from models.layout import ARTWORK, TITLE_PART
 from models.linear import LinearPolicy, bounded
 
@@ -34,15 +34,23 @@ class LinearKernel:
         self._shared_weights = policy.shared_weights.astype(np.float64)
         self._cross = np.ascontiguousarray(policy.cross.T.astype(np.float64))
 
-    def scores(self, page: KernelPage) -> Floats:
-        """Score the page's m candidates: `(m,)`."""
-        weights = np.empty((len(page.counts), _N + N_OWN + 1))
-        weights[:, :_N] = np.einsum("as,s->a", self._cross, page.common)
-        weights[:, _N:-1] = page.own
+    def scores(self, pages: KernelPages) -> Floats:
+        """Score the pages' m candidates: `(m,)`."""
+        weights = np.empty((len(pages.counts), _N + N_OWN + 1))
+        weights[:, :_N] = np.einsum("as,ps->pa", self._cross, pages.common).take(pages.page_of, axis=0)
+        weights[:, _N:-1] = pages.own
         weights[:, -1] = 1.0
-        gathered = self._rows.take(page.rows, axis=0)
-        each = self._constant + np.einsum("s,s->", page.common, self._shared_weights)
-        return np.asarray(np.einsum("mw,mw->m", weights.take(page.owner, axis=0), gathered) + each, dtype=np.float64)
+        each = self._constant + np.einsum("ps,s->p", pages.common, self._shared_weights)
+        gathered = self._rows.take(pages.rows, axis=0)
+        scores: Floats
+        if pages.is_even:
+            # The same products in the same order; what is spared is a copy of the weights for each candidate.
+            even = gathered.reshape(len(weights), -1, gathered.shape[1])
+            scores = np.einsum("nw,nkw->nk", weights, even).reshape(-1)
+        else:
+            scores = np.einsum("mw,mw->m", weights.take(pages.owner, axis=0), gathered)
+        scores += each.take(pages.page_of).take(pages.owner)
+        return scores
 
 
 class EnsembleKernel:
@@ -56,15 +64,23 @@ class EnsembleKernel:
         self._term = np.stack([term for _, term in said], axis=1)
         self._constant = np.array([member.constant for member in policy.members])
         self._shared_weights = np.stack([member.shared_weights.astype(np.float64) for member in policy.members])
-        self._cross = np.stack([member.cross.T.astype(np.float64) for member in policy.members])
+        self._cross = np.concatenate([member.cross.T.astype(np.float64) for member in policy.members])
 
-    def scores(self, page: KernelPage) -> Floats:
-        """Score the page's m candidates by each member: `(M, m)`."""
-        weights = np.einsum("kas,s->ka", self._cross, page.common)
-        each = self._constant + np.einsum("ks,s->k", self._shared_weights, page.common)
-        scores = np.einsum("ka,ma->km", weights, self._vectors.take(page.rows, axis=0))
-        scores += np.einsum("mko,mo->km", self._own.take(page.rows, axis=0), page.own.take(page.owner, axis=0))
-        return np.asarray(scores + self._term.take(page.rows, axis=0).T + each[:, None], dtype=np.float64)
+    def scores(self, pages: KernelPages) -> Floats:
+        """Score the pages' m candidates by each member: `(M, m)`."""
+        n_members, n_pages = len(self._constant), len(pages.common)
+        weights = np.einsum("cs,ps->pc", self._cross, pages.common).reshape(n_pages, n_members, _N)
+        each = self._constant + np.einsum("ks,ps->pk", self._shared_weights, pages.common)
+        vectors, own = self._vectors.take(pages.rows, axis=0), pages.own.take(pages.owner, axis=0)
+        said = self._own.take(pages.rows, axis=0)
+        scores = np.empty((n_members, len(pages.rows)))
+        for page, (first, stop) in enumerate(pages.bounds()):  # a page's weights stay where they are for all its rows
+            part = slice(first, stop)
+            scores[:, part] = np.einsum("ka,ma->km", weights[page], vectors[part])
+            scores[:, part] += np.einsum("mko,mo->km", said[part], own[part])
+            scores[:, part] += each[page][:, None]
+        scores += self._term.take(pages.rows, axis=0).T
+        return scores
 
 
 def _said(policy: LinearPolicy, table: ArtworkTable) -> tuple[Floats, Floats]:

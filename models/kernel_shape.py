@@ -6,7 +6,7 @@ import numpy as np
 
 from models.ensemble import EnsemblePolicy
 from models.error import ContractError
-from models.kernel import ArtworkTable, CompiledPolicy, Kernel, KernelPage, random_page
+from models.kernel import ArtworkTable, CompiledPolicy, Kernel, KernelPages, random_page
 from models.kernel_compact import ThompsonKernel, UpperBoundKernel
 from models.kernel_linear import EnsembleKernel, LinearKernel
 from models.linear import LinearPolicy
@@ -55,7 +55,7 @@ def hold_to_policy(made: CompiledPolicy, policy: PublishedPolicy, table: Artwork
         return 0.0
     rows = np.linspace(0, len(table.keys) - 1, n).astype(np.int64)
     batch = random_page(table, rows, np.ones(n, dtype=np.int64), seed=1)
-    expected, found = policy.scores(batch), made.kernel.scores(KernelPage.of(batch, rows))
+    expected, found = policy.scores(batch), made.kernel.scores(KernelPages.of(batch, rows))
     apart = np.abs(found - expected) / np.maximum(np.abs(expected), 1.0)
     worst = float(apart.max(initial=0.0))
     if not worst <= APART:

@@ -179,7 +179,7 @@ def _viewer(
 ) -> Viewer:
     request = _request(world, [decision.title_id], profile, at)
     found = look_up(scorer.features, request.profile_id, at).profile
-    page = build_page_batch(request, request.context.at(at), found, scorer.index, at)
+    page = build_page_batch([(request, found)], scorer.index, at)
     policy: Policy = UniformPolicy() if scorer.policy is None else scorer.policy.policy
     title = world.title_places([decision.title_id])
     truth = world.probabilities(

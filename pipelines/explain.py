@@ -20,13 +20,14 @@ from pipelines.policy_lookup import find_policy
 from pipelines.settings import Settings
 from serving.catalogue_refresh import CatalogueRefresh
 from serving.features import OnlineFeatures
+from serving.ladder import DefaultPolicy
 from serving.late_features import LateFeatures
 from serving.lookup import Lookup, look_up
 from serving.page_batch import PageBatch, build_page_batch
 from serving.policy import LoadedPolicy
 from serving.policy_source import BundlePolicySource
 from serving.request import PageRequest
-from serving.scorer import DefaultPolicy, Scorer
+from serving.scorer import Scorer
 
 
 class ExplainedArtwork(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +85,7 @@ def explain(
     scorer = Scorer(settings, store, index=CatalogueRefresh(settings.catalogue_path, store).build(), policy=loaded)
     lookup = look_up(store, request.profile_id, at)
     page = scorer.decide_with(lookup, request, at)
-    asked = build_page_batch(request, request.context.at(at), lookup.profile, scorer.index, at)
+    asked = build_page_batch([(request, lookup.profile)], scorer.index, at)
     used = _used(page, loaded, asked)
     return _explained(page, asked, used, _state(store, lookup))
 

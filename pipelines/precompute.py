@@ -41,6 +41,7 @@ SCHEMA: Final = pa.schema([
     ("intent", pa.string()),
 ])
 _TITLES_A_PAGE: Final = 100
+_PAGES_TOGETHER: Final = 4
 _PAGES_A_WRITE: Final = 200
 """Pages held in memory at a time, as lines and as rows."""
 
@@ -139,14 +140,17 @@ class _Run:
         if lookup.failure:
             raise FeatureUnavailableError(f"{lookup.failure} of profile {profile_id!r}: {lookup.detail}")
         self.n_profiles += 1
-        for number, titles in enumerate(self._titles):
+        for first in range(0, len(self._titles), _PAGES_TOGETHER):
             at = self._clock()
             if microseconds(at) // self._epoch_us != self.epoch:
                 raise NotReadyError(f"epoch {self.epoch} ended while its answers were made: begin again")
-            request = PageRequest(profile_id=profile_id, titles=titles, context=self._context)
-            self.n_decisions += len(titles)
-            page = self._scorer.choose(lookup, request, at)
-            yield page.named(self._page_id(page, number))
+            asked = [
+                (lookup, PageRequest(profile_id=profile_id, titles=titles, context=self._context))
+                for titles in self._titles[first : first + _PAGES_TOGETHER]
+            ]
+            self.n_decisions += sum(len(request.titles) for _, request in asked)
+            for number, page in enumerate(self._scorer.choose_all(asked, at), first):
+                yield page.named(self._page_id(page, number))
 
     def _page_id(self, page: ChosenPage, number: int) -> str:
         """Make an id of what was decided: whoever decides the same again in the interval writes the same decisions.

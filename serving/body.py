@@ -61,20 +61,23 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         raise RefusedError(415, f"the content type must be {JSON}", "content-type")
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise RefusedError(415, "the body must not be encoded", "content-encoding")
-    too_long = RefusedError(413, f"the body must be at most {max_bytes} bytes", "content-length")
     announced = headers.get("content-length", "0")
     if not announced.isdecimal() or int(announced[:20]) > max_bytes:
-        raise too_long
+        raise _too_long(max_bytes)
     chunks, size = [], 0
     try:
         async for chunk in request.stream():
             size += len(chunk)
             if size > max_bytes:
-                raise too_long
+                raise _too_long(max_bytes)
             chunks.append(chunk)
     except ClientDisconnect as error:
         raise RefusedError(400, "the client went away before its body ended") from error
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _too_long(max_bytes: int) -> RefusedError:
+    return RefusedError(413, f"the body must be at most {max_bytes} bytes", "content-length")
 
 
 def decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:

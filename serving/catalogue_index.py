@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +20,7 @@ from models.linear import bounded
 from serving.candidate import UNKNOWN_ROW, Candidates
 from serving.features import OnlineFeatures, Vectors
 
+_NEVER = int(np.iinfo(np.int64).max)
 _MOST_KEPT = 100_000
 """Candidates kept of titles whose artworks not everybody may see."""
 
@@ -44,14 +46,27 @@ class TitleEntry:
         """The ids of its artworks."""
         return tuple(artwork.artwork_id for artwork in self.artworks)
 
+    @property
+    def open_from_us(self) -> int:
+        """The moment from which everybody may see all of its artworks, at least one; `_NEVER` where there is none."""
+        return _NEVER if self.is_restricted or not self.artworks else self.all_launched_us
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CatalogueIndex:
-    """T titles and A artworks.
+    """T titles and A artworks; those of one title lie end to end.
+
+    A page asks of nearly every title for all of its artworks. What it needs for that lies in arrays by row: an object
+    for each title would be four places in memory, none of which the processor has at hand.
 
     Args:
         titles: each title's entry.
-        artwork_row: each artwork's row.
+        title_row, artwork_row: each one's row.
+        artwork_ids: A + 1 ids, the last one empty.
+        lines: T lists of ids, as the JSON that goes to the log.
+        firsts, sizes: `(T + 1,)`, the row of each title's first artwork, and how many it has.
+        open_from_us: `(T + 1,)`, the moment from which everybody may see all of a title's artworks, microseconds since
+            the epoch; never for one that has none, or some that not everybody may see.
         title_keys, artwork_keys: `(T + 1,)` and `(A + 1,)`, the last one 0.
         title_vectors, artwork_vectors: `(T + 1, len(TITLE))` and `(A + 1, len(ARTWORK))`, the last row zeros.
         title_of: `(A + 1,)` int64, the row of each artwork's title.
@@ -62,6 +77,12 @@ class CatalogueIndex:
     """
 
     titles: Mapping[str, TitleEntry]
+    title_row: Mapping[str, int]
+    artwork_ids: list[str]
+    lines: list[msgspec.Raw]
+    firsts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    open_from_us: NDArray[np.int64]
     artwork_row: Mapping[str, int]
     title_keys: Keys
     artwork_keys: Keys
@@ -115,7 +136,8 @@ def build_index(catalogue: Catalogue, features: OnlineFeatures) -> CatalogueInde
     Raises:
         FeatureUnavailableError: if the feature store does not answer.
     """
-    title_ids, artworks = list(catalogue.titles), list(catalogue.artworks.values())
+    title_ids = list(catalogue.titles)
+    artworks = [artwork for title_id in title_ids for artwork in catalogue.artworks_of[title_id]]
     artwork_ids = [artwork.artwork_id for artwork in artworks]
     artwork_row = {name: row for row, name in enumerate(artwork_ids)}
     launched_us = np.array([microseconds(artwork.launched_at) for artwork in artworks], dtype=np.int64)
@@ -123,11 +145,19 @@ def build_index(catalogue: Catalogue, features: OnlineFeatures) -> CatalogueInde
     artwork_vectors, n_bad_artworks = _padded(features.artworks(artwork_ids), len(ARTWORK))
     title_row = {name: row for row, name in enumerate(title_ids)}
     title_of = [title_row[artwork.title_id] for artwork in artworks]
+    titles = {
+        title.title_id: _entry(row, title, catalogue, artwork_row, launched_us)
+        for row, title in enumerate(catalogue.titles.values())
+    }
+    sizes = np.array([*(len(entry.artworks) for entry in titles.values()), 0], dtype=np.int64)
     return CatalogueIndex(
-        titles={
-            title.title_id: _entry(row, title, catalogue, artwork_row, launched_us)
-            for row, title in enumerate(catalogue.titles.values())
-        },
+        titles=titles,
+        title_row=title_row,
+        artwork_ids=[*artwork_ids, ""],
+        lines=[entry.whole.line for entry in titles.values()],
+        firsts=sizes.cumsum() - sizes,
+        sizes=sizes,
+        open_from_us=np.array([*(entry.open_from_us for entry in titles.values()), _NEVER], dtype=np.int64),
         artwork_row=artwork_row,
         title_keys=np.append(keys_of(title_ids), np.uint64(0)),
         artwork_keys=np.append(keys_of(artwork_ids), np.uint64(0)),

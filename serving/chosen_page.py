@@ -4,9 +4,10 @@ The line and the answer are made without the record: what the record checks hold
 test holds the line to be the record's own, byte for byte of what it says.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from models.batch import Floats
 from models.decision import Cell, Decision, Page, RequestContext
 from models.layout import FEATURE_SERVICE, PROFILE
 from serving.answer import Choice, PageAnswer
-from serving.page_batch import PageBatch
+from serving.page_batch import AskedPage, PageBatch
 
 _COLD_PROFILE = np.zeros(len(PROFILE), dtype="<f4").tobytes()
 _encoder = msgspec.json.Encoder()
@@ -58,78 +59,56 @@ class _PageLine(msgspec.Struct, frozen=True, kw_only=True, tag="page", tag_field
 class ChosenPage:
     """What was chosen for a page of n titles.
 
-    Args: page, what was asked and chosen among; chosen `(n,)`, rows of the candidates; failure, why the page stepped
-    down, or an empty string; profile_failed, whether the profile could not be read; the lists, of the n titles: the
-    artworks chosen, their probabilities, `live` or `fallback:<why>`, and ids.
+    Args: page, what was asked and chosen among; failure, why the page stepped down, or an empty string; profile_failed,
+    whether the profile could not be read; the lists, of the n titles: the artworks chosen, their probabilities, `live`
+    or `fallback:<why>`, ids, and the vectors as logged.
     """
 
     page_id: str
     at: datetime
-    page: PageBatch
+    page: AskedPage
     policy_version: str
     cell: Cell
     epoch: int
-    chosen: NDArray[np.int64]
     failure: str
     profile_failed: bool
     artwork_ids: list[str]
     propensities: list[float]
     intents: list[str]
     decision_ids: list[str]
-
-    @classmethod
-    def of(
-        cls, page: PageBatch, pmf: Floats, chosen: NDArray[np.int64], page_id: str, failure: str, **rest: Any
-    ) -> "ChosenPage":
-        """Look up what was chosen: `(n,)` rows of the candidates, drawn from pmf `(m,)`."""
-        usual = f"fallback:{failure}" if failure else _LIVE
-        places = (chosen - page.offsets[:-1]).tolist()
-        return cls(
-            page=page,
-            chosen=chosen,
-            page_id=page_id,
-            failure=failure,
-            artwork_ids=[each.actions[place] for each, place in zip(page.found, places, strict=True)],
-            # Sums of floats may end a hair above 1; nothing else about a probability is touched.
-            propensities=np.minimum(pmf[chosen], 1.0).tolist(),
-            intents=[f"fallback:{each.reason}" if each.reason else usual for each in page.found],
-            decision_ids=[f"{page_id}-{number}" for number in range(len(places))],
-            **rest,
-        )
+    features: list[bytes]
 
     def named(self, page_id: str) -> "ChosenPage":
         """Give the same choices under another page id."""
-        ids = [f"{page_id}-{number}" for number in range(len(self.decision_ids))]
-        return replace(self, page_id=page_id, decision_ids=ids)
+        return replace(self, page_id=page_id, decision_ids=_decision_ids(page_id, len(self.decision_ids)))
 
     def record(self) -> Page:
         """Give the record, checked field by field."""
         actions = [each.actions for each in self.page.found]
         return Page(
             **self._head(),
-            decisions=tuple(Decision(**dict(zip(_FIELDS, row, strict=True))) for row in self._rows(actions)),
+            decisions=tuple(
+                Decision(**dict(zip(_FIELDS, row, strict=True))) for row in zip(*self._columns(actions), strict=True)
+            ),
         )
 
     def line(self) -> bytes:
         """Give the line of the event log that `record` encodes to, without its newline."""
-        rows = self._rows([each.line for each in self.page.found])
-        return _encoder.encode(_PageLine(**self._head(), decisions=[_DecisionLine(*row) for row in rows]))
+        return _encoder.encode(self._line())
 
     def answer(self, *, explain: bool = False, unlogged: bool = False) -> PageAnswer:
         """Tell the page's choices; with `explain`, their propensities and intents too."""
-        rows = zip(self.page.title_ids, self.artwork_ids, self.decision_ids, strict=True)
-        if explain:
-            told = zip(rows, self.propensities, self.intents, strict=True)
-            choices = tuple(Choice(*row, propensity, intent) for row, propensity, intent in told)
-        else:
-            choices = tuple(Choice(*row) for row in rows)
+        told = (self.propensities, self.intents) if explain else ()
         return PageAnswer(
             page_id=self.page_id,
             policy_version=self.policy_version,
             cell=self.cell.value,
-            decisions=choices,
+            decisions=tuple(map(Choice, self.page.title_ids, self.artwork_ids, self.decision_ids, *told)),
             unlogged=unlogged,
         )
+
+    def _line(self) -> "_PageLine":
+        return _PageLine(**self._head(), decisions=list(map(_DecisionLine, *self._columns(self.page.lines))))
 
     def _head(self) -> dict[str, Any]:
         page = self.page
@@ -145,22 +124,20 @@ class ChosenPage:
             "profile_features": self._profile_bytes(),
         }
 
-    def _rows(self, actions: Sequence[object]) -> Iterator[tuple[Any, ...]]:
-        """Give the fields of each decision, in the order of `_FIELDS`."""
-        page, features = self.page, self.page.features_of(self.chosen)
-        packed, width = features.tobytes(), features.shape[1] * 4
-        return zip(
+    def _columns(self, actions: Sequence[Any]) -> tuple[Sequence[Any], ...]:
+        """Give the n decisions' values of each field, in the order of `_FIELDS`."""
+        page = self.page
+        return (
             self.decision_ids,
             page.title_ids,
             self.artwork_ids,
             actions,
             self.propensities,
             self.intents,
-            page.page_rows,
-            page.page_columns,
+            page.rows,
+            page.columns,
             page.scores,
-            [packed[first : first + width] for first in range(0, len(packed), width)],
-            strict=True,
+            self.features,
         )
 
     def _profile_bytes(self) -> bytes:
@@ -172,3 +149,71 @@ class ChosenPage:
 
 
 _FIELDS = tuple(_DecisionLine.__struct_fields__)
+
+
+def lines_of(pages: Sequence[ChosenPage]) -> bytes:
+    """Give the lines of several pages, each ended by a newline."""
+    return _encoder.encode_lines([page._line() for page in pages])
+
+
+def chosen_pages(
+    batch: PageBatch,
+    pmf: Floats,
+    chosen: NDArray[np.int64],
+    page_ids: Sequence[str],
+    failures: Sequence[str],
+    cells: Sequence[Cell],
+    profiles_failed: Sequence[bool],
+    *,
+    at: datetime,
+    policy_version: str,
+    epoch: int,
+) -> list[ChosenPage]:
+    """Look up what was chosen for the P pages of a batch.
+
+    Args: chosen `(n,)`, rows of the candidates, drawn from pmf `(m,)`; the sequences, one value a page; the rest, what
+    all pages share.
+    """
+    known = batch.index.artwork_ids
+    names = [known[row] for row in batch.rows[chosen].tolist()]
+    for first, page in zip(batch.bounds, batch.pages, strict=False):
+        for place, found in page.special.items():
+            title = first + place
+            names[title] = found.actions[chosen[title] - batch.offsets[title]]
+    # Sums of floats may end a hair above 1; nothing else about a probability is touched.
+    propensities = np.minimum(pmf[chosen], 1.0).tolist()
+    features = batch.features_of(chosen)
+    packed, width = features.tobytes(), features.shape[1] * features.itemsize
+    spans = pairwise(batch.bounds)
+    each = zip(batch.pages, spans, page_ids, failures, cells, profiles_failed, strict=True)
+    return [
+        ChosenPage(
+            page_id=page_id,
+            at=at,
+            page=page,
+            policy_version=policy_version,
+            cell=cell,
+            epoch=epoch,
+            failure=failure,
+            profile_failed=profile_failed,
+            artwork_ids=names[first:stop],
+            propensities=propensities[first:stop],
+            intents=_intents(page, failure),
+            decision_ids=_decision_ids(page_id, stop - first),
+            features=[packed[begin : begin + width] for begin in range(first * width, stop * width, width)],
+        )
+        for page, (first, stop), page_id, failure, cell, profile_failed in each
+    ]
+
+
+def _intents(page: AskedPage, failure: str) -> list[str]:
+    usual = f"fallback:{failure}" if failure else _LIVE
+    intents = [usual] * len(page.title_ids)
+    for place, found in page.special.items():
+        if found.reason:
+            intents[place] = f"fallback:{found.reason}"
+    return intents
+
+
+def _decision_ids(page_id: str, n: int) -> list[str]:
+    return [f"{page_id}-{number}" for number in range(n)]

@@ -1,7 +1,8 @@
-"""The event log: lines appended to segments, one write a request. `models.segment` tells how segments are named.
+"""The event log: lines appended to segments, one write for all that is logged at once.
 
-Times are those of the lines (`at`), never the wall clock's, so that a simulator writes the same segments by its own
-clock. Whoever appends sees to it that `at` is when the lines say they were logged.
+`models.segment` tells how segments are named. Times are those of the lines (`at`), never the wall clock's, so that a
+simulator writes the same segments by its own clock. Whoever appends sees to it that `at` is when the lines say they
+were logged.
 """
 
 import math

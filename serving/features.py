@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from math import isfinite
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.batch import Keys
 from models.error import ContractError
-from models.layout import ARTWORK, FAMILIARITY, PROFILE, TITLE
+from models.layout import ARTWORK, PROFILE, TITLE
 from models.vector import familiarity_vectors
 
 Vectors = NDArray[np.float32]
@@ -129,19 +130,34 @@ class InMemoryFeatures:
 
 
 def familiarity_matrix(profile: ProfileFeatures | None, title_keys: Keys) -> Vectors:
-    """Tell how well a profile knows each title.
+    """Tell how well a profile knows each title: `familiarity_of_pages` of one page."""
+    return familiarity_of_pages([profile], [0, len(title_keys)], title_keys)
 
-    Args: profile, its row or None; title_keys `(n,)`.
+
+def familiarity_of_pages(
+    profiles: Sequence[ProfileFeatures | None], bounds: Sequence[int], title_keys: Keys
+) -> Vectors:
+    """Tell how well each page's profile knows each of the page's titles.
+
+    Args: profiles, P rows or None; bounds, P + 1 rising: titles `bounds[p]:bounds[p + 1]` are those of page p;
+    title_keys `(n,)`.
 
     Returns: `(n, len(FAMILIARITY))`, laid out by `models.vector.familiarity_vectors`, which lays out training sets too.
     """
-    if profile is None or not profile.title_keys.size:
-        return np.zeros((len(title_keys), len(FAMILIARITY)), dtype=np.float32)
-    order = np.argsort(profile.title_keys, kind="stable")
-    met = profile.title_keys[order]
-    places = np.minimum(np.searchsorted(met, title_keys), len(met) - 1)
-    rows = order[places]
-    return familiarity_vectors(met[places] == title_keys, profile.minutes[rows], profile.impressions[rows])
+    met = np.zeros(len(title_keys), dtype=np.bool_)
+    minutes, impressions = np.zeros((2, len(title_keys)), dtype=np.float32)
+    for profile, (first, stop) in zip(profiles, pairwise(bounds), strict=True):
+        if profile is None or not profile.title_keys.size:
+            continue
+        asked, order = title_keys[first:stop], profile.title_keys.argsort(kind="stable")
+        listed = profile.title_keys.take(order)
+        # A place past the last row is that of a greater key, which the last one is not.
+        places = listed.searchsorted(asked)
+        met[first:stop] = listed.take(places, mode="clip") == asked
+        rows = order.take(places, mode="clip")
+        minutes[first:stop] = profile.minutes.take(rows)
+        impressions[first:stop] = profile.impressions.take(rows)
+    return familiarity_vectors(met, minutes, impressions)
 
 
 def _stack(known: Mapping[str, Vectors], ids: Sequence[str], width: int) -> Vectors:

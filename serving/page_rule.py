@@ -10,6 +10,7 @@ guaranteed. This is the exact probability of what is drawn, given what was drawn
 logged. Estimates that weigh with it stay unbiased for what each title would get on its own.
 """
 
+from collections.abc import Collection
 from itertools import pairwise
 
 import numpy as np
@@ -26,11 +27,13 @@ def draw_in_turn(
     offsets: NDArray[np.int64],
     motifs: NDArray[np.int64],
     factor: float,
+    *,
+    firsts: Collection[int] = (0,),
 ) -> tuple[NDArray[np.int64], Floats]:
     """Draw one candidate for each title in turn.
 
     Args: pmf, guaranteed and noise `(m,)`, noise as `models.draw.gumbel` makes it; offsets `(n + 1,)`; motifs `(m,)`,
-    equal for equal motifs and 0 for none; factor in (0, 1].
+    equal for equal motifs and 0 for none; factor in (0, 1]; firsts, the titles that begin a page.
 
     Returns: `(n,)` rows of the candidates, and the `(m,)` conditional probabilities that they were drawn from.
     """
@@ -39,6 +42,8 @@ def draw_in_turn(
     conditional, bounds, motif_of = pmf.copy(), offsets.tolist(), motifs.tolist()
     n_shown: dict[int, int] = {}
     for title, (first, stop) in enumerate(pairwise(bounds)):
+        if title in firsts:
+            n_shown = {}
         times = [n_shown.get(motif, 0) for motif in motif_of[first:stop]]
         if any(times):
             own = slice(first, stop)

@@ -38,6 +38,35 @@ class _TooLargeError(Exception):
     """Raised inside of the parser, which stops there and says no more than that it failed."""
 
 
+class _Joined(asyncio.Transport):
+    """A transport that sends what is written in one turn of the event loop at once: uvicorn writes head and body apart.
+
+    It has what uvicorn's protocol asks of one, and no more.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport, self._loop = transport, loop
+        self._unsent: list[bytes | bytearray | memoryview] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent.append(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if unsent and not self._transport.is_closing():
+            self._transport.write(b"".join(unsent))
+
+
 class _BoundedProtocol(HttpToolsProtocol):
     _limits: Limits
     _refused: Refused
@@ -50,6 +79,7 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = _Joined(transport, self.loop)
         if len(self.connections) > self._limits.connections:
             self._refuse(RefusedError(503, "too many connections: try again later"))
         else:

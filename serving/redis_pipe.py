@@ -1,8 +1,8 @@
 """One connection to Redis on the event loop, for reads that many requests make at once and none waits long for.
 
-Commands are sent as they come and answered in order: no thread, no pool, no lock. Whoever waits longer than the
-time-out is told so, and the connection is given up with all that wait on it: what Redis has not answered by then, it
-answers too late. The next to ask connects again.
+Commands of one turn of the loop are sent together and answered in order: no thread, no pool, no lock. Whoever waits
+longer than the time-out is told so, and the connection is given up with all that wait on it: what Redis has not
+answered by then, it answers too late. The next to ask connects again.
 """
 
 import asyncio
@@ -92,6 +92,7 @@ class _Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader()
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._unsent: list[bytes] = []
         self._expiry: asyncio.TimerHandle | None = None
         self._transport: asyncio.WriteTransport | None = None
 
@@ -103,7 +104,9 @@ class _Link(asyncio.Protocol):
         self._waiting.append((waiting, self._loop.time() + self._timeout_seconds))
         if self._expiry is None:
             self._expiry = self._loop.call_later(self._timeout_seconds, self._expire)
-        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type] # its stub knows one part only
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent.append(hiredis.pack_command(command))  # type: ignore[arg-type] # its stub knows one part only
         return await waiting
 
     def cut(self, error: RedisError) -> None:
@@ -138,6 +141,12 @@ class _Link(asyncio.Protocol):
                     waiting.set_result(answer)
         except (hiredis.HiredisError, IndexError) as error:
             self.cut(RedisConnectionError(f"what answers is no Redis: {error}"))
+
+    def _send(self) -> None:
+        """Send what was asked in this turn of the event loop: one packet there, and most often one back."""
+        unsent, self._unsent = self._unsent, []
+        if self._transport is not None and not self.is_cut:
+            self._transport.write(b"".join(unsent))
 
     def _expire(self) -> None:
         """Look whether the one who waits longest waits too long; one timer serves all."""

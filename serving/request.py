@@ -25,7 +25,7 @@ _Moment = Annotated[datetime, Meta(tz=True)]
 MAX_ARTWORKS = 1_000
 
 
-class AskedTitle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AskedTitle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A title to choose an artwork for.
 
     `artworks`, where given, are the only ones that may be shown, in this order, whatever the catalogue says; otherwise
@@ -44,7 +44,7 @@ class AskedTitle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ContractError(f"artworks must not repeat (title_id={self.title_id})")
 
 
-class AskedContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AskedContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """What the device says of itself; hours and days are the viewer's own, UTC where they are not given.
 
     `maturity_limit` is the age that the profile is limited to: artworks from a greater age on are no candidates.
@@ -72,7 +72,7 @@ class AskedContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 _NO_CONTEXT = AskedContext()
 
 
-class PageRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PageRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One page: a profile and its titles, each an object or just an id. `explain` asks for propensities too."""
 
     profile_id: Id

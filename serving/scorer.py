@@ -1,6 +1,6 @@
-"""Decides a page: candidates, probabilities, draw and record. Knows neither HTTP nor files."""
+"""Decides pages: candidates, probabilities, draw and record. Knows neither HTTP nor files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
@@ -9,55 +9,54 @@ import numpy as np
 import structlog
 
 from models.assignment import in_uniform_cell
-from models.batch import Batch, Floats
+from models.batch import Floats
 from models.catalogue import Catalogue
 from models.decision import Cell, Page
 from models.draw import draw, gumbel
 from models.error import MarqueeError
+from models.identity import keys_of
 from models.kernel import CompiledPolicy
 from models.kernel_shape import compiled, hold_to_policy
-from models.policy import Policy, UniformPolicy
 from models.shape import SHAPES
 from serving.catalogue_index import CatalogueIndex, build_index, microseconds
-from serving.chosen_page import ChosenPage
+from serving.chosen_page import ChosenPage, chosen_pages
 from serving.features import InMemoryFeatures, OnlineFeatures
+from serving.ladder import Ladder, climb_down, ladder_of, tried, uniform, unlearned_ladder
 from serving.lookup import Lookup, look_up
 from serving.page_batch import PageBatch, build_page_batch
 from serving.page_id import PageIds, page_ids
 from serving.page_rule import draw_in_turn
-from serving.policy import LoadedPolicy, is_pmf
+from serving.policy import LoadedPolicy
 from serving.request import PageRequest
 from serving.settings import ScorerSettings
 from serving.stage import Laps, Stage
 
 UNIFORM_VERSION = "uniform"
 DEFAULT_VERSION = "default"
-_Step = Callable[[PageBatch], Floats]
-_Ladder = Sequence[tuple[str, _Step]]
+Asked = tuple[Lookup, PageRequest]
 _log = structlog.get_logger(__name__)
-
-
-class DefaultPolicy:
-    """The title's default artwork with probability 1: the last step down, which cannot fail."""
-
-    def __init__(self, page: PageBatch) -> None:
-        self._page = page
-
-    def pmf(self, batch: Batch) -> Floats:
-        """Give 1 to each decision's default artwork."""
-        places = [each.actions.index(each.default) for each in self._page.found]
-        pmf = np.zeros(len(batch.artwork_keys))
-        pmf[batch.offsets[:-1] + places] = 1.0
-        return pmf
 
 
 @dataclass(frozen=True, slots=True)
 class _InForce:
-    """What pages are decided by; a page takes it once, and so is decided under one version from first title to last."""
+    """What pages are decided by; a group takes it once, and so is decided under one version from first to last title.
+
+    `ladder` has the steps of the policy, None where there is none.
+    """
 
     index: CatalogueIndex
     policy: LoadedPolicy | None
     kernel: CompiledPolicy | None
+    ladder: Ladder | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """Pages that are decided together: which of those asked they are, and their cells."""
+
+    places: list[int]
+    is_uniform: bool
+    cells: list[Cell]
 
 
 class Scorer:
@@ -120,24 +119,28 @@ class Scorer:
 
     def choose(self, lookup: Lookup, request: PageRequest, at: datetime, laps: Laps | None = None) -> ChosenPage:
         """Choose with features that were read before. Args: laps, told how long scoring and drawing took."""
+        return self.choose_all([(lookup, request)], at, laps)[0]
+
+    def choose_all(self, asked: Sequence[Asked], at: datetime, laps: Laps | None = None) -> list[ChosenPage]:
+        """Choose for several pages at one moment, all under one version; each is what `choose` makes of it alone.
+
+        Args: asked, each page with its profile's features; at, aware UTC; laps, told how long scoring and drawing took.
+
+        Returns: the pages in the order in which they were asked for.
+        """
         laps, now = laps or Laps(), self._in_force
-        page = build_page_batch(request, request.context.at(at), lookup.profile, now.index, at)
-        keys = np.array([page.profile_key], dtype=np.uint64)
-        is_uniform = self._uniform_share > 0.0 and bool(in_uniform_cell(keys, self._uniform_share)[0])
-        cell = Cell.UNIFORM if is_uniform else Cell.LIVE
-        loaded, failure = now.policy, ""
-        if loaded is None or is_uniform:
-            version, pmf = UNIFORM_VERSION, _uniform(page)
-        else:
-            version = loaded.version
-            live = ("", _live(loaded.policy, now.kernel))
-            ladder = (live, ("policy_failed", _step(loaded.fallback)), ("best_failed", _default))
-            pmf, failure = _climb_down(ladder, page, version)
-        laps.end(Stage.SCORE)
-        is_live = loaded is not None and not is_uniform and not failure
-        guaranteed = _guaranteed(now, page) if is_live and self._motif_factor < 1.0 else None
-        verdict = _Verdict(version, cell, pmf, failure or lookup.failure, guaranteed)
-        return self._drawn(page, lookup, at, verdict, laps)
+        found: dict[int, ChosenPage] = {}
+        groups = self._groups(asked, now)
+        while groups:
+            group = groups.pop()
+            pages = self._group(group, [asked[place] for place in group.places], at, now, laps)
+            if pages is None:
+                # One page must not take others down with it: each climbs down the ladder by itself.
+                alone = zip(group.places, group.cells, strict=True)
+                groups += [_Group([place], group.is_uniform, [cell]) for place, cell in alone]
+            else:
+                found |= zip(group.places, pages, strict=True)
+        return [found[place] for place in range(len(asked))]
 
     def choose_unlearned(
         self, lookup: Lookup, request: PageRequest, at: datetime, reason: str, laps: Laps | None = None
@@ -149,35 +152,79 @@ class Scorer:
         """
         laps, now = laps or Laps(), self._in_force
         loaded = now.policy
-        page = build_page_batch(request, request.context.at(at), lookup.profile, now.index, at)
-        last = (reason, _default)
-        ladder: _Ladder = (last,) if loaded is None else ((reason, _step(loaded.fallback)), last)
+        batch = build_page_batch([(request, lookup.profile)], now.index, at)
         version = DEFAULT_VERSION if loaded is None else loaded.version
-        pmf, failure = _climb_down(ladder, page, version)
+        pmf, failure = climb_down(unlearned_ladder(loaded, reason), batch, version)
         laps.end(Stage.SCORE)
-        verdict = _Verdict(version, Cell.LIVE, pmf, failure)
-        return self._drawn(page, lookup, at, verdict, laps)
+        verdict = _Verdict(version, [Cell.LIVE], pmf, [failure])
+        return self._drawn(batch, [lookup], at, verdict, laps)[0]
 
-    def _drawn(self, page: PageBatch, lookup: Lookup, at: datetime, verdict: "_Verdict", laps: Laps) -> ChosenPage:
-        epoch = microseconds(at) // self._epoch_us
-        epochs = np.full(len(page), epoch, dtype=np.int64).view(np.uint64)
-        pmf, keys = verdict.pmf, (page.profile_keys, page.title_keys, page.artwork_keys, epochs)
-        if verdict.guaranteed is None:
-            chosen = draw(pmf, page.offsets, *keys)
+    def _groups(self, asked: Sequence[Asked], now: _InForce) -> list[_Group]:
+        """Tell which pages are decided together: those that are drawn uniformly, those of the live policy, or alone."""
+        is_uniform = [False] * len(asked)
+        if self._uniform_share > 0.0:
+            keys = keys_of(request.profile_id for _, request in asked)
+            is_uniform = in_uniform_cell(keys, self._uniform_share).tolist()
+        cells = [Cell.UNIFORM if each else Cell.LIVE for each in is_uniform]
+        places = list(range(len(asked)))
+        if now.ladder is None:
+            return [_Group(places, True, cells)]
+        parts = [(each, [place for place in places if is_uniform[place] is each]) for each in (False, True)]
+        return [_Group(part, each, [cells[place] for place in part]) for each, part in parts if part]
+
+    def _group(
+        self, group: _Group, asked: Sequence[Asked], at: datetime, now: _InForce, laps: Laps
+    ) -> list[ChosenPage] | None:
+        """Decide a group; None where its pages cannot be decided together."""
+        is_alone, failure = len(asked) == 1, ""
+        if not (is_alone or group.is_uniform or now.kernel is not None):
+            return None  # sums of a policy itself may hang on what else is scored with a page
+        batch = build_page_batch([(request, lookup.profile) for lookup, request in asked], now.index, at)
+        pmf: Floats | None
+        if now.ladder is None or now.policy is None or group.is_uniform:
+            version, pmf = UNIFORM_VERSION, uniform(batch)
         else:
-            noise, motifs = gumbel(page.offsets, *keys), page.index.motifs[page.rows]
-            chosen, pmf = draw_in_turn(pmf, verdict.guaranteed, noise, page.offsets, motifs, self._motif_factor)
-        found = ChosenPage.of(
-            page,
+            version = now.policy.version
+            if is_alone:
+                pmf, failure = climb_down(now.ladder, batch, version)
+            else:
+                name, live = now.ladder[0]
+                are_own = all(page.is_own for page in batch.pages)
+                pmf = tried(live, batch, version, name or "live") if are_own else None
+        laps.end(Stage.SCORE)
+        if pmf is None:
+            return None
+        is_live = not (group.is_uniform or failure)
+        guaranteed = _guaranteed(now, batch) if is_live and self._motif_factor < 1.0 else None
+        failures = [failure or lookup.failure for lookup, _ in asked]
+        return self._drawn(
+            batch, [lookup for lookup, _ in asked], at, _Verdict(version, group.cells, pmf, failures, guaranteed), laps
+        )
+
+    def _drawn(
+        self, batch: PageBatch, lookups: Sequence[Lookup], at: datetime, verdict: "_Verdict", laps: Laps
+    ) -> list[ChosenPage]:
+        epoch = microseconds(at) // self._epoch_us
+        epochs = np.full(len(batch), epoch, dtype=np.int64).view(np.uint64)
+        pmf, keys = verdict.pmf, (batch.profile_keys, batch.title_keys, batch.artwork_keys, epochs)
+        if verdict.guaranteed is None:
+            chosen = draw(pmf, batch.offsets, *keys)
+        else:
+            noise, motifs = gumbel(batch.offsets, *keys), batch.index.motifs[batch.rows]
+            chosen, pmf = draw_in_turn(
+                pmf, verdict.guaranteed, noise, batch.offsets, motifs, self._motif_factor, firsts=batch.bounds[:-1]
+            )
+        found = chosen_pages(
+            batch,
             pmf,
             chosen,
-            self._new_page_id(at),
-            verdict.failure,
+            [self._new_page_id(at) for _ in batch.pages],
+            verdict.failures,
+            verdict.cells,
+            [bool(lookup.failure) for lookup in lookups],
             at=at,
             policy_version=verdict.version,
-            cell=verdict.cell,
             epoch=epoch,
-            profile_failed=bool(lookup.failure),
         )
         laps.end(Stage.DRAW)
         return found
@@ -185,10 +232,12 @@ class Scorer:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
+    """What a group is drawn from: `cells` and `failures` of each page, an empty word where there is none."""
+
     version: str
-    cell: Cell
+    cells: list[Cell]
     pmf: Floats
-    failure: str
+    failures: list[str]
     guaranteed: Floats | None = None
     """What page rules leave each candidate; None where there are no page rules."""
 
@@ -204,49 +253,14 @@ def _in_force(index: CatalogueIndex, policy: LoadedPolicy | None) -> _InForce:
         except MarqueeError as error:
             kernel = None
             _log.error("policy not compiled", version=policy.version, error=str(error))
-    return _InForce(index, policy, kernel)
+    return _InForce(index, policy, kernel, None if policy is None else ladder_of(policy, kernel))
 
 
-def _guaranteed(now: _InForce, page: PageBatch) -> Floats:
+def _guaranteed(now: _InForce, batch: PageBatch) -> Floats:
     """Give what each candidate has whatever it scores: `(m,)`."""
     policy = None if now.policy is None else now.policy.policy
     if not isinstance(policy, SHAPES):
-        return np.zeros(len(page.rows))
+        return np.zeros(len(batch.rows))
     launch = policy.exploration.launch
-    is_new = None if launch is None else launch.is_new(page.index.artwork_vectors[page.rows])
-    return policy.exploration.guaranteed(page.offsets, is_new)
-
-
-def _uniform(page: PageBatch) -> Floats:
-    found: Floats = (1.0 / page.counts).repeat(page.counts)
-    return found
-
-
-def _live(policy: Policy, kernel: CompiledPolicy | None) -> _Step:
-    def pmf(page: PageBatch) -> Floats:
-        within = None if kernel is None else page.kernel_page
-        return policy.pmf(page.batch) if kernel is None or within is None else kernel.probabilities(within)
-
-    return _uniform if isinstance(policy, UniformPolicy) else pmf
-
-
-def _step(policy: Policy) -> _Step:
-    return lambda page: policy.pmf(page.batch)
-
-
-def _default(page: PageBatch) -> Floats:
-    return DefaultPolicy(page).pmf(page.batch)
-
-
-def _climb_down(ladder: _Ladder, page: PageBatch, version: str) -> tuple[Floats, str]:
-    """Take the first step of the ladder that gives probabilities, and its reason."""
-    for reason, step in ladder:
-        try:
-            pmf = step(page)
-        except (MarqueeError, ValueError, ArithmeticError, LookupError) as error:
-            _log.error("policy failed", version=version, step=reason or "live", error=str(error))
-            continue
-        if is_pmf(pmf, page.offsets):
-            return pmf, reason
-        _log.error("policy gave no probabilities", version=version, step=reason or "live")
-    raise AssertionError("the ladder's last step cannot fail")
+    is_new = None if launch is None else launch.is_new(batch.index.artwork_vectors[batch.rows])
+    return policy.exploration.guaranteed(batch.offsets, is_new)

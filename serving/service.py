@@ -3,7 +3,8 @@
 import asyncio
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
@@ -11,23 +12,36 @@ import structlog
 from models.error import BundleError, FeatureUnavailableError, MarqueeError
 from serving.answer import EventsAnswer, PageAnswer
 from serving.catalogue_refresh import CatalogueRefresh
-from serving.chosen_page import ChosenPage
+from serving.chosen_page import ChosenPage, lines_of
 from serving.event_log import EventLog
 from serving.event_recovery import recover
 from serving.group_commit import GroupCommit
 from serving.late_features import LateFeatures
-from serving.lookup import BudgetedLookup, Lookup
+from serving.lookup import BudgetedLookup
 from serving.metric import Metrics
 from serving.policy import PolicySource, refuse_unusable
 from serving.request import EventsRequest, PageRequest
-from serving.scorer import UNIFORM_VERSION, Scorer
+from serving.scorer import UNIFORM_VERSION, Asked, Scorer
 from serving.settings import ScorerSettings
 from serving.stage import Laps, Stage
 from serving.status import Readiness
+from serving.together import Together
 
 Clock = Callable[[], datetime]
 _TICK_SECONDS = 1.0
+_MOST_TOGETHER = 8
+"""Pages decided at once: of more, the arrays leave the processor's cache and the first wait for the last."""
+
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Decided:
+    """A page, whether the log could not be written, and the laps that it went with others."""
+
+    page: ChosenPage
+    unlogged: bool
+    laps: Laps
 
 
 def utc_now() -> datetime:
@@ -63,6 +77,7 @@ class Service:
             durability=settings.log_durability,
         )
         self.metrics.log_lag.set_function(self._log.lag_seconds)
+        self._together = Together(self._decide, most=_MOST_TOGETHER)
         self._tasks: list[asyncio.Task[None]] = []
         self._told: dict[str, str] = {}
 
@@ -76,24 +91,30 @@ class Service:
         laps = laps or Laps()
         lookup = await self._lookup.look_up(request.profile_id, self._clock())
         laps.end(Stage.FEATURES)
-        at = self._clock()
-        page = None if self._log.failure else await self._logged(lookup, request, at, laps)
-        unlogged = page is None
-        if page is None:
-            self.metrics.log_failures.inc()
-            page = self.scorer.choose_unlearned(lookup, request, at, "log_unwritable", laps)
-        self.metrics.decided(page.intents)
-        return page.answer(explain=request.explain, unlogged=unlogged)
+        decided = await self._together.ask((lookup, request))
+        laps.went_along(decided.laps, Stage.SCORE)
+        return decided.page.answer(explain=request.explain, unlogged=decided.unlogged)
 
-    async def _logged(self, lookup: Lookup, request: PageRequest, at: datetime, laps: Laps) -> ChosenPage | None:
-        page = self.scorer.choose(lookup, request, at, laps)
+    async def _decide(self, asked: Sequence[Asked]) -> list["_Decided"]:
+        """Decide pages that wait together: at one moment, under one version, with one write to the log."""
+        laps, at = Laps(), self._clock()
+        pages = None if self._log.failure else await self._logged(asked, at, laps)
+        unlogged = pages is None
+        if pages is None:
+            self.metrics.log_failures.inc(len(asked))
+            pages = [self.scorer.choose_unlearned(*each, at, "log_unwritable", laps) for each in asked]
+        self.metrics.decided([intent for page in pages for intent in page.intents])
+        return [_Decided(page, unlogged, laps) for page in pages]
+
+    async def _logged(self, asked: Sequence[Asked], at: datetime, laps: Laps) -> list[ChosenPage] | None:
+        pages = self.scorer.choose_all(asked, at, laps)
         try:
-            await self._log.append_lines(page.line() + b"\n", at)
+            await self._log.append_lines(lines_of(pages), at)
         except OSError:
             return None
         finally:
             laps.end(Stage.LOG)
-        return page
+        return pages
 
     async def events(self, request: EventsRequest) -> EventsAnswer:
         """Accept events once they are durable. Repeated ones are logged again and counted once, by whoever reads.

@@ -2,14 +2,21 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from models.batch import Batch
+from models.draw import draw
 from models.exploration import Exploration, ExplorationKind
-from models.kernel import ArtworkTable, KernelPage, random_page
+from models.kernel import ArtworkTable, KernelPages, random_page
 from models.kernel_shape import compiled, hold_to_policy
 from models.launch import LaunchBudget
-from models.layout import ARTWORK, TITLE
+from models.layout import ARTWORK, FAMILIARITY_PART, TITLE
 from models.shape import SHAPES
 from tests.models.example import EXAMPLES, random_keys
+
+Rows = NDArray[np.int64]
 
 RULES = [
     Exploration(ExplorationKind.EPSILON, 0.1),
@@ -45,7 +52,7 @@ def test_compiled_probabilities_are_those_of_the_policy(shape, rule, wild) -> No
     rows = np.concatenate([7 * title + np.arange(count) for title, count in zip(titles, counts, strict=True)])
     for seed in range(5):
         batch = random_page(table, rows, counts, seed)
-        page = KernelPage.of(batch, rows)
+        page = KernelPages.of(batch, rows)
         np.testing.assert_allclose(made.kernel.scores(page), policy.scores(batch), rtol=1e-11, atol=1e-11)
         np.testing.assert_allclose(made.probabilities(page), policy.pmf(batch), rtol=0, atol=1e-9)
     assert hold_to_policy(made, policy, table) < 1e-10
@@ -57,8 +64,67 @@ def test_candidates_alike_are_tied_as_they_are_for_the_policy(shape) -> None:
     table.keys[:7] = np.arange(7)  # nobody known: what is alike in features is alike
     table.vectors[:7] = table.vectors[0]
     rows, counts = np.arange(7), np.array([7])
-    page = KernelPage.of(random_page(table, rows, counts, 1), rows)
+    page = KernelPages.of(random_page(table, rows, counts, 1), rows)
     np.testing.assert_allclose(compiled(policy, table).probabilities(page), 1 / 7, rtol=1e-12)
+
+
+def _random_pages(table: ArtworkTable, rng: np.random.Generator, sizes: list[int]) -> list[tuple[Batch, Rows]]:
+    """Pages of so many titles each, of profiles and contexts of their own, with one to seven candidates a title."""
+    found = []
+    for n_titles in sizes:
+        is_ragged = rng.random() < 0.5
+        counts = rng.integers(1, 8, n_titles) if is_ragged else np.full(n_titles, 5)
+        titles = rng.choice(30, n_titles, replace=n_titles > 30)
+        rows = np.concatenate([7 * title + np.arange(count) for title, count in zip(titles, counts, strict=True)])
+        batch = random_page(table, rows, counts, int(rng.integers(2**31)))
+        if rng.random() < 0.3:
+            batch.shared[:, FAMILIARITY_PART] = 0.0
+        batch.profile_keys[:] = rng.integers(2**64, dtype=np.uint64)
+        found.append((batch, rows))
+    return found
+
+
+def _together(pages: list[tuple[Batch, Rows]]) -> tuple[Batch, Rows, Rows]:
+    batches = [batch for batch, _ in pages]
+    counts = np.concatenate([batch.counts for batch in batches])
+    together = Batch(
+        offsets=np.concatenate(([0], np.cumsum(counts))),
+        **{
+            name: np.concatenate([getattr(batch, name) for batch in batches])
+            for name in ("profile_keys", "title_keys", "artwork_keys", "shared", "artworks")
+        },
+    )
+    page_of = np.arange(len(batches)).repeat([len(batch) for batch in batches])
+    return together, np.concatenate([rows for _, rows in pages]), page_of
+
+
+def _drawn(pmf: NDArray[np.float64], batch: Batch) -> Rows:
+    epochs = np.full(len(batch), 20_000, dtype=np.uint64)
+    return draw(pmf, batch.offsets, batch.profile_keys, batch.title_keys, batch.artwork_keys, epochs)
+
+
+@pytest.mark.parametrize("wild", [False, True])
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.kind))
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.KIND)
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**31), st.lists(st.sampled_from([1, 2, 3, 7, 40, 100, 300]), min_size=1, max_size=12))
+def test_a_page_says_the_same_to_the_last_bit_alone_and_with_any_others(shape, rule, wild, seed, sizes) -> None:
+    table = example_table(wild=wild)
+    made = compiled(EXAMPLES[shape](rule), table)
+    pages = _random_pages(table, np.random.default_rng(seed), sizes)
+    batch, rows, page_of = _together(pages)
+    within = KernelPages.of(batch, rows, page_of)
+    pmf = made.probabilities(within)
+    chosen = _drawn(pmf, batch)
+    scores = np.atleast_2d(made.kernel.scores(within))
+    for (own, own_rows), (first, stop) in zip(pages, within.bounds(), strict=True):
+        alone = KernelPages.of(own, own_rows)
+        if own.offsets[-1] > 1:  # a title that is alone with one artwork has it, whatever it scores
+            np.testing.assert_array_equal(np.atleast_2d(made.kernel.scores(alone)), scores[:, first:stop])
+        expected = made.probabilities(alone)
+        np.testing.assert_array_equal(expected, pmf[first:stop])
+        mine = (first <= chosen) & (chosen < stop)
+        np.testing.assert_array_equal(_drawn(expected, own), chosen[mine] - first)
 
 
 def test_a_compilation_of_another_policy_is_refused() -> None:

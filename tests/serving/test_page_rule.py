@@ -11,6 +11,7 @@ from models.linear import LinearPolicy
 from serving.catalogue_index import build_index
 from serving.features import InMemoryFeatures
 from serving.lookup import COLD
+from serving.page_batch import build_page_batch
 from serving.page_rule import draw_in_turn
 from serving.policy import LoadedPolicy
 from serving.request import PageRequest
@@ -60,9 +61,10 @@ def test_each_propensity_is_the_conditional_one_by_the_formula(tmp_path) -> None
     for n in range(50):
         request = PageRequest(profile_id=f"p{n}", titles=TITLES)
         page = scorer.choose(COLD, request, NOW)
-        pmf, shown = policy.pmf(page.page.batch), []
+        batch = build_page_batch([(request, None)], scorer.index, NOW)
+        pmf, shown = policy.pmf(batch.batch), []
         for title, (artwork, propensity) in enumerate(zip(page.artwork_ids, page.propensities, strict=True)):
-            own = slice(*page.page.offsets[title : title + 2])
+            own = slice(*batch.offsets[title : title + 2])
             actions = page.page.found[title].actions
             expected = _expected(pmf[own], [_motif(name) for name in actions], shown, factor)
             assert propensity == pytest.approx(expected[actions.index(artwork)], rel=1e-9)

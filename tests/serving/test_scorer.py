@@ -285,7 +285,8 @@ def test_a_page_encodes_its_context_as_training_does(titles: list[AskedTitle], c
         for n, title in enumerate(titles)
     )
     index = build_index(example_catalogue(), InMemoryFeatures())
-    page = build_page_batch(_ask(*asked), context.at(NOW), None, index, NOW)
+    batch = build_page_batch([(_ask(*asked, context=context), None)], index, NOW)
+    (page,) = batch.pages
     n, resolved = len(asked), context.at(NOW)
     expected = context_matrix(
         device=[resolved.device] * n,
@@ -293,11 +294,11 @@ def test_a_page_encodes_its_context_as_training_does(titles: list[AskedTitle], c
         language=[resolved.language] * n,
         local_hour=[resolved.local_hour or 0] * n,
         day_of_week=[resolved.day_of_week or 0] * n,
-        row=page.page_rows,
-        column=page.page_columns,
+        row=page.rows,
+        column=page.columns,
         score=page.scores,
     )
-    np.testing.assert_array_equal(page.batch.shared[:, CONTEXT_PART], expected)
+    np.testing.assert_array_equal(batch.batch.shared[:, CONTEXT_PART], expected)
 
 
 def test_vectors_that_are_not_finite_are_served_as_zeros_and_counted() -> None:

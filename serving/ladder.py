@@ -1,0 +1,89 @@
+"""The ladder: what decides pages, and what does when that fails, down to a step that cannot."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import structlog
+
+from models.batch import Batch, Floats
+from models.error import MarqueeError
+from models.kernel import CompiledPolicy
+from models.policy import Policy, UniformPolicy
+from serving.page_batch import PageBatch
+from serving.policy import LoadedPolicy, is_pmf
+
+Step = Callable[[PageBatch], Floats]
+Ladder = Sequence[tuple[str, Step]]
+"""Steps from the top, each with why a page is decided by it: no word for the live policy."""
+
+_log = structlog.get_logger(__name__)
+
+
+class DefaultPolicy:
+    """The title's default artwork with probability 1: the last step down, which cannot fail."""
+
+    def __init__(self, pages: PageBatch) -> None:
+        self._found = pages.found
+
+    def pmf(self, batch: Batch) -> Floats:
+        """Give 1 to each decision's default artwork."""
+        places = [each.actions.index(each.default) for each in self._found]
+        pmf = np.zeros(len(batch.artwork_keys))
+        pmf[batch.offsets[:-1] + places] = 1.0
+        return pmf
+
+
+def ladder_of(loaded: LoadedPolicy, kernel: CompiledPolicy | None) -> Ladder:
+    """List the steps of a policy that is in force. Args: kernel, the policy laid out, where it has been."""
+    live = ("", _live(loaded.policy, kernel))
+    return (live, ("policy_failed", _step(loaded.fallback)), ("best_failed", _default))
+
+
+def unlearned_ladder(loaded: LoadedPolicy | None, reason: str) -> Ladder:
+    """List the steps for a page that cannot be logged, each for that reason."""
+    last = (reason, _default)
+    return (last,) if loaded is None else ((reason, _step(loaded.fallback)), last)
+
+
+def climb_down(ladder: Ladder, pages: PageBatch, version: str) -> tuple[Floats, str]:
+    """Take the first step of the ladder that gives probabilities, and its reason."""
+    for reason, step in ladder:
+        pmf = tried(step, pages, version, reason or "live")
+        if pmf is not None:
+            return pmf, reason
+    raise AssertionError("the ladder's last step cannot fail")
+
+
+def tried(step: Step, pages: PageBatch, version: str, name: str) -> Floats | None:
+    """Take one step; None, and a line for the operator, where it gives no probabilities."""
+    try:
+        pmf = step(pages)
+    except (MarqueeError, ValueError, ArithmeticError, LookupError) as error:
+        _log.error("policy failed", version=version, step=name, n_pages=len(pages.pages), error=str(error))
+        return None
+    if is_pmf(pmf, pages.offsets):
+        return pmf
+    _log.error("policy gave no probabilities", version=version, step=name, n_pages=len(pages.pages))
+    return None
+
+
+def uniform(pages: PageBatch) -> Floats:
+    """Give every candidate of a title the same: `(m,)`."""
+    found: Floats = (1.0 / pages.counts).repeat(pages.counts)
+    return found
+
+
+def _live(policy: Policy, kernel: CompiledPolicy | None) -> Step:
+    def pmf(pages: PageBatch) -> Floats:
+        within = None if kernel is None else pages.kernel_pages
+        return policy.pmf(pages.batch) if kernel is None or within is None else kernel.probabilities(within)
+
+    return uniform if isinstance(policy, UniformPolicy) else pmf
+
+
+def _step(policy: Policy) -> Step:
+    return lambda pages: policy.pmf(pages.batch)
+
+
+def _default(pages: PageBatch) -> Floats:
+    return DefaultPolicy(pages).pmf(pages.batch)

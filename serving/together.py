@@ -1,0 +1,76 @@
+"""Requests that wait at the same moment are answered together: what costs once for all of them is paid once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+_Asked = TypeVar("_Asked")
+_Answer = TypeVar("_Answer")
+
+
+class Together(Generic[_Asked, _Answer]):
+    """Groups what is asked while another group is under way; groups begin in the order of asking.
+
+    A group that is full begins at once, so that what is slow for one group (a disk) never stops those behind it.
+
+    Args: answer, gives an answer to each of a group, in their order; most, how many a group may have.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Sequence[_Asked]], Awaitable[Sequence[_Answer]]],
+        *,
+        most: int,
+    ) -> None:
+        self._answer = answer
+        self._most = most
+        self._is_due = False
+        self._waiting: list[tuple[_Asked, asyncio.Future[_Answer]]] = []
+        self._groups: set[asyncio.Task[None]] = set()
+
+    async def ask(self, asked: _Asked) -> _Answer:
+        """Join the group that waits, and return this one's answer.
+
+        Raises:
+            Exception: whatever kept the group from being answered; each of it is told.
+        """
+        answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((asked, answer))
+        self._come_due()
+        return await answer
+
+    def _come_due(self) -> None:
+        """See to it that a group begins once all that are ready in this turn of the event loop have joined it."""
+        if self._waiting and not self._is_due and (not self._groups or len(self._waiting) >= self._most):
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._is_due = False
+        # A request that was cancelled meanwhile is not decided at all.
+        waiting = [each for each in self._waiting if not each[1].done()]
+        group, self._waiting = waiting[: self._most], waiting[self._most :]
+        if group:
+            task = asyncio.get_running_loop().create_task(self._settle(group))
+            self._groups.add(task)
+            task.add_done_callback(self._ended)
+        self._come_due()
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._groups.discard(task)
+        self._come_due()
+
+    async def _settle(self, group: Sequence[tuple[_Asked, "asyncio.Future[_Answer]"]]) -> None:
+        try:
+            answers = await self._answer([asked for asked, _ in group])
+            for (_, waiting), answer in zip(group, answers, strict=True):
+                if not waiting.done():
+                    waiting.set_result(answer)
+        except Exception as error:
+            # The boundary between who asks and who answers: what is raised belongs to everybody who waits.
+            for _, waiting in group:
+                if not waiting.done():
+                    waiting.set_exception(error)
+        finally:
+            for _, waiting in group:
+                waiting.cancel()  # the group itself was cancelled: nobody is left to hang

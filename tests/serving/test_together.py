@@ -1,0 +1,123 @@
+"""Who waits at the same moment is answered together, and nobody is harmed by whom they were with."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from serving.together import Together
+
+
+class Doubling:
+    """Answers twice what is asked, once it is let; notes the groups it was given."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def __call__(self, asked: Sequence[int]) -> list[int]:
+        self.groups.append(list(asked))
+        await self.gate.wait()
+        if 13 in asked:
+            raise RuntimeError("thirteen")
+        return [2 * each for each in asked]
+
+
+def test_what_is_asked_in_one_turn_is_one_group_and_each_has_its_own_answer() -> None:
+    async def run() -> None:
+        doubling = Doubling()
+        together = Together(doubling, most=8)
+        assert await asyncio.gather(*map(together.ask, range(5))) == [0, 2, 4, 6, 8]
+        assert doubling.groups == [[0, 1, 2, 3, 4]]
+        assert await together.ask(7) == 14
+
+    asyncio.run(run())
+
+
+def test_more_than_fit_are_cut_into_groups_in_their_order() -> None:
+    async def run() -> None:
+        doubling = Doubling()
+        together = Together(doubling, most=3)
+        assert await asyncio.gather(*map(together.ask, range(7))) == [2 * n for n in range(7)]
+        assert doubling.groups == [[0, 1, 2], [3, 4, 5], [6]]
+
+    asyncio.run(run())
+
+
+def test_who_comes_later_waits_for_the_group_under_way_unless_a_group_is_full() -> None:
+    async def run() -> None:
+        doubling = Doubling()
+        together = Together(doubling, most=2)
+        doubling.gate.clear()
+        waiting = [asyncio.create_task(together.ask(0))]
+        await asyncio.sleep(0.01)
+        waiting.append(asyncio.create_task(together.ask(1)))
+        await asyncio.sleep(0.01)
+        assert doubling.groups == [[0]]
+        waiting.append(asyncio.create_task(together.ask(2)))
+        await asyncio.sleep(0.01)
+        assert doubling.groups == [[0], [1, 2]], "what the first waits for holds no full group up"
+        waiting.append(asyncio.create_task(together.ask(3)))
+        await asyncio.sleep(0.01)
+        assert doubling.groups == [[0], [1, 2]]
+        doubling.gate.set()
+        assert await asyncio.gather(*waiting) == [0, 2, 4, 6]
+
+    asyncio.run(run())
+
+
+def test_a_request_that_is_cancelled_harms_no_other() -> None:
+    async def run() -> None:
+        doubling = Doubling()
+        together = Together(doubling, most=8)
+        early = asyncio.create_task(together.ask(0))
+        others = [asyncio.create_task(together.ask(n)) for n in (1, 2)]
+        await asyncio.sleep(0)
+        early.cancel()
+        doubling.gate.clear()
+        await asyncio.sleep(0.01)
+        assert doubling.groups == [[1, 2]], "who left before the group began is not in it"
+        others[0].cancel()
+        doubling.gate.set()
+        assert await others[1] == 4
+        assert others[0].cancelled()
+
+    asyncio.run(run())
+
+
+def test_an_error_reaches_everybody_of_the_group_and_nobody_else() -> None:
+    async def run() -> None:
+        together = Together(Doubling(), most=8)
+        found = await asyncio.gather(*map(together.ask, (1, 13, 2)), return_exceptions=True)
+        assert [str(each) for each in found] == ["thirteen"] * 3
+        assert await together.ask(3) == 6
+
+    asyncio.run(run())
+
+
+def test_too_few_answers_are_an_error_and_no_hanging() -> None:
+    async def forgetful(asked: Sequence[int]) -> list[int]:
+        return list(asked[:-1])
+
+    async def run() -> None:
+        together = Together(forgetful, most=8)
+        found = await asyncio.wait_for(asyncio.gather(*map(together.ask, (1, 2)), return_exceptions=True), 5)
+        assert isinstance(found[-1], ValueError)
+
+    asyncio.run(run())
+
+
+def test_a_group_that_is_cancelled_leaves_nobody_waiting() -> None:
+    async def run() -> None:
+        doubling = Doubling()
+        together = Together(doubling, most=8)
+        doubling.gate.clear()
+        waiting = asyncio.create_task(together.ask(1))
+        await asyncio.sleep(0.01)
+        for task in together._groups:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(waiting, 5)
+
+    asyncio.run(run())
