@@ -55,5 +55,6 @@ def test_scorer_floor_and_naive_way_are_measured_in_one_run() -> None:
     # By CPU time, whoever else uses the machine; by the clock, half a second on a busy one tells nothing.
     assert 0 < float(found["ratio_floor_cpu"]) < 1
     assert float(found["ratio_floor"]) > 0
+    assert 0.5 < float(found["share_live"]) <= 1
     for clients in (1, 4, 16, 64):
         assert float(found[f"pages_per_second_{clients}_clients"]) > 0
