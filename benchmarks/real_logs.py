@@ -4,7 +4,8 @@ Open Bandit: each estimator's relative error, from the uniformly random log of a
 Bernoulli-Thompson sampling had in its own log; `obp_…` are those of the Open Bandit Pipeline's own numbers on the same
 rows. Both rest on a few dozen clicks, so that nothing but the order of magnitude is to be read from either.
 Upworthy: `…_weeks` are the shares of weeks that the gate's sample-ratio check by title would hold, at its level, with a
-test for a title; `…_tests` are the shares of single tests that fail Pearson's χ².
+test for a title; `…_weeks_of_1000` and `…_of_100` are those of the faulty weeks if at most so many impressions of each
+test are drawn from the archive's; `…_tests` are the shares of single tests that fail Pearson's χ².
 """
 
 import csv
@@ -30,6 +31,7 @@ from models.policy import Policy, UniformPolicy
 CAMPAIGNS = ("men", "women")
 FAULTY_WEEKS = (201326, 201402)
 """First and last week in which the archive's own authors found assignment broken."""
+_FEWER = (1_000, 100)
 N_POSITIONS = 3
 _GOLDEN = {"ips": "ips", "snips": "snips", "dm": "dm", "dr": "dr", "sndr": "sndr"}
 
@@ -134,17 +136,32 @@ def _upworthy() -> dict[str, float | int | str]:
     week, counts, offsets = upworthy_tests(shared_data("upworthy") / "packages.parquet")
     p_values = allocation_p_values(counts, offsets)
     faulty = (week >= FAULTY_WEEKS[0]) & (week <= FAULTY_WEEKS[1])
-    weeks, level = np.unique(week), GateRules().check_alpha
-    flagged = np.array([min(week_p_values(week == each, counts, offsets)) < level / N_RATIO_TESTS for each in weeks])
+    weeks = np.unique(week)
+    flagged = _flagged(week, counts, offsets)
     inside = (weeks >= FAULTY_WEEKS[0]) & (weeks <= FAULTY_WEEKS[1])
+    fewer = {most: _flagged(week, _drawn(counts, offsets, most), offsets) for most in _FEWER}
     return {
         "upworthy_flagged_faulty_weeks": float(flagged[inside].mean()),
         "upworthy_flagged_other_weeks": float(flagged[~inside].mean()),
-        "upworthy_week_level": level,
+        "upworthy_week_level": GateRules().check_alpha,
+        **{f"upworthy_flagged_faulty_weeks_of_{most}": float(each[inside].mean()) for most, each in fewer.items()},
         "upworthy_flagged_faulty_tests": float((p_values[faulty] < LEVEL).mean()),
         "upworthy_flagged_other_tests": float((p_values[~faulty] < LEVEL).mean()),
         "upworthy_test_level": LEVEL,
     }
+
+
+def _flagged(week: np.ndarray, counts: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Tell of each week, in order, whether the gate would hold it."""
+    level = GateRules().check_alpha / N_RATIO_TESTS
+    return np.array([min(week_p_values(week == each, counts, offsets)) < level for each in np.unique(week)])
+
+
+def _drawn(counts: np.ndarray, offsets: np.ndarray, most: int) -> np.ndarray:
+    """Draw at most so many visitors of each test."""
+    rng = np.random.default_rng(2014)
+    tests = np.split(counts, offsets[1:-1])
+    return np.concatenate([rng.multivariate_hypergeometric(one, min(most, int(one.sum()))) for one in tests])
 
 
 def week_p_values(tests: np.ndarray, counts: np.ndarray, offsets: np.ndarray) -> tuple[float, float]:

@@ -108,12 +108,13 @@ def test_lists_of_a_title_add_up_to_what_is_known_of_its_artworks() -> None:
 
 
 def test_one_artwork_that_is_never_shown_is_found_among_hundreds_of_titles() -> None:
-    rng, n = np.random.default_rng(10), 400
-    counts = rng.multinomial(100, [0.25] * 4, n)
-    counts[77] = rng.multinomial(100, [1 / 3, 1 / 3, 0, 1 / 3])
-    capitals = log_capitals(Allocations.of(counts.ravel(), np.arange(n + 1) * 4))
-    assert np.argmax(capitals) == 77
-    assert one_faulty(capitals) < 1e-5
+    rng, n, n_found = np.random.default_rng(10), 300, 0
+    for _ in range(50):
+        counts = rng.multinomial(60, [0.25] * 4, n)
+        counts[77] = rng.multinomial(80, [1 / 3, 1 / 3, 0, 1 / 3])
+        capitals = log_capitals(Allocations.of(counts.ravel(), np.arange(n + 1) * 4))
+        n_found += np.argmax(capitals) == 77 and one_faulty(capitals) < 0.001 / 3
+    assert n_found >= 45
 
 
 def test_many_tests_a_little_off_in_different_arms_are_found_together() -> None:
