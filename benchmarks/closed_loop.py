@@ -178,6 +178,7 @@ class ClosedLoop:
             device=np.repeat(_DEVICES[visits.device], k),
             country=np.repeat(country[self.world.population.country[visits.profile]], k),
             cell=np.where(in_cell, Cell.UNIFORM.value, Cell.LIVE.value).astype(object),
+            epoch=epochs.view(np.int64),
         )
         first = self._events.n_decisions
         made = Day(self._interval, Judged(logged, truth), first, artwork, title, live, response.seen)

@@ -3,8 +3,9 @@
 Open Bandit: each estimator's relative error, from the uniformly random log of a campaign, of the click rate that
 Bernoulli-Thompson sampling had in its own log; `obp_…` are those of the Open Bandit Pipeline's own numbers on the same
 rows. Both rest on a few dozen clicks, so that nothing but the order of magnitude is to be read from either.
-Upworthy: `…_weeks` are the shares of weeks in which more tests fail the sample-ratio check at its level than chance
-allows; `…_tests` are the shares of tests that fail it.
+Upworthy: `…_weeks` are the shares of weeks that the gate's sample-ratio check by title would hold, at its level, with a
+test for a title; `…_weeks_of_1000` and `…_of_100` are those of the faulty weeks if at most so many impressions of each
+test are drawn from the archive's; `…_tests` are the shares of single tests that fail Pearson's χ².
 """
 
 import csv
@@ -17,10 +18,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.shared_data import shared_data
-from evaluation.allocation import LEVEL, allocation_p_values, more_than_chance
+from evaluation.allocation import LEVEL, Allocations, allocation_p_values, log_capitals, many_faulty, one_faulty
 from evaluation.evaluation import evaluate
 from evaluation.gate import judge
-from evaluation.gate_check import GateRules
+from evaluation.gate_check import N_RATIO_TESTS, GateRules
 from models.batch import Batch, Floats, LoggedBatch
 from models.draw import mix
 from models.identity import keys_of
@@ -30,7 +31,7 @@ from models.policy import Policy, UniformPolicy
 CAMPAIGNS = ("men", "women")
 FAULTY_WEEKS = (201326, 201402)
 """First and last week in which the archive's own authors found assignment broken."""
-WEEK_LEVEL = 0.001
+_FEWER = (1_000, 100)
 N_POSITIONS = 3
 _GOLDEN = {"ips": "ips", "snips": "snips", "dm": "dm", "dr": "dr", "sndr": "sndr"}
 
@@ -132,32 +133,52 @@ def _uniform_from_thompson(campaign: str) -> dict[str, float | int | str]:
 
 
 def _upworthy() -> dict[str, float | int | str]:
-    week, p_values = upworthy_tests(shared_data("upworthy") / "packages.parquet")
+    week, counts, offsets = upworthy_tests(shared_data("upworthy") / "packages.parquet")
+    p_values = allocation_p_values(counts, offsets)
     faulty = (week >= FAULTY_WEEKS[0]) & (week <= FAULTY_WEEKS[1])
     weeks = np.unique(week)
-    flagged = np.array([
-        more_than_chance(int((p_values[week == each] < LEVEL).sum()), int((week == each).sum())) < WEEK_LEVEL
-        for each in weeks
-    ])
+    flagged = _flagged(week, counts, offsets)
     inside = (weeks >= FAULTY_WEEKS[0]) & (weeks <= FAULTY_WEEKS[1])
+    fewer = {most: _flagged(week, _drawn(counts, offsets, most), offsets) for most in _FEWER}
     return {
         "upworthy_flagged_faulty_weeks": float(flagged[inside].mean()),
         "upworthy_flagged_other_weeks": float(flagged[~inside].mean()),
-        "upworthy_week_level": WEEK_LEVEL,
+        "upworthy_week_level": GateRules().check_alpha,
+        **{f"upworthy_flagged_faulty_weeks_of_{most}": float(each[inside].mean()) for most, each in fewer.items()},
         "upworthy_flagged_faulty_tests": float((p_values[faulty] < LEVEL).mean()),
         "upworthy_flagged_other_tests": float((p_values[~faulty] < LEVEL).mean()),
         "upworthy_test_level": LEVEL,
     }
 
 
-def upworthy_tests(path: Path) -> tuple[np.ndarray, Floats]:
-    """Check the sample ratio of every test of the archive: its first week and p-value, `(n,)` each."""
+def _flagged(week: np.ndarray, counts: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Tell of each week, in order, whether the gate would hold it."""
+    level = GateRules().check_alpha / N_RATIO_TESTS
+    return np.array([min(week_p_values(week == each, counts, offsets)) < level for each in np.unique(week)])
+
+
+def _drawn(counts: np.ndarray, offsets: np.ndarray, most: int) -> np.ndarray:
+    """Draw at most so many visitors of each test."""
+    rng = np.random.default_rng(2014)
+    tests = np.split(counts, offsets[1:-1])
+    return np.concatenate([rng.multivariate_hypergeometric(one, min(most, int(one.sum()))) for one in tests])
+
+
+def week_p_values(tests: np.ndarray, counts: np.ndarray, offsets: np.ndarray) -> tuple[float, float]:
+    """Make the gate's two tests by title of some of the archive's tests, `(n,)` flags."""
+    sizes = np.diff(offsets)
+    chosen = Allocations.of(counts[np.repeat(tests, sizes)], np.concatenate(([0], np.cumsum(sizes[tests]))))
+    return one_faulty(log_capitals(chosen)), many_faulty(chosen)
+
+
+def upworthy_tests(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read every test of the archive: its first week `(n,)`, visitors of each arm `(m,)`, and offsets `(n + 1,)`."""
     table = pq.read_table(path, columns=["test_id", "test_week", "impressions"]).sort_by("test_id")
     ids = np.asarray(table["test_id"])
     starts = np.flatnonzero(np.concatenate(([True], ids[1:] != ids[:-1])))
     offsets = np.append(starts, len(ids))
     week = np.minimum.reduceat(np.asarray(table["test_week"]), starts)
-    return week, allocation_p_values(np.asarray(table["impressions"]), offsets)
+    return week, np.asarray(table["impressions"]), offsets
 
 
 def _batches(log: LoggedBatch) -> Iterator[LoggedBatch]:

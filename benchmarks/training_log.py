@@ -95,6 +95,7 @@ def _part(spec: LogSpec, n: int, start_at: datetime, rng: np.random.Generator) -
         ),
         "propensity": pa.array(np.full(n, 1.0 / k)),
         "cell": pa.array(["live"] * n),
+        "epoch": pa.array(np.full(n, (start_at - datetime(1970, 1, 1, tzinfo=UTC)).days)),
         "device": pa.array(DEVICES).take(pa.array(rng.integers(len(DEVICES), size=n))),
         "country": pa.array(["NL", "BR", "JP"]).take(pa.array(profile % 3)),
         "language": pa.array(["nl", "pt", "ja"]).take(pa.array(profile % 3)),

@@ -7,6 +7,7 @@ import msgspec
 
 from evaluation.log_check import DrawTest
 from evaluation.record import Comparison, Evaluation, PolicyResult, SegmentResult
+from evaluation.title_draw import TitleShare, TitleTest
 from models.error import ContractError
 
 
@@ -15,10 +16,10 @@ class GateRules(msgspec.Struct, frozen=True, kw_only=True):
 
     `alpha` is the probability with which a champion ever loses its place to a policy that is no better, over all
     candidates and all looks. `max_weight_errors` is how many standard errors a mean weight may be off 1. `check_alpha`
-    is how often a sound log fails one of the two tests of its draw. `min_rewarded` asks for so many decisions with a
-    reward, and as many without. `min_matured_share` asks for the share of the window's decisions whose rewards are
-    known. `max_segment_loss` is the take fraction that a segment may be shown to lose, by an interval that holds for
-    all segments at once. `max_changed_share` limits the share of changed artworks.
+    is how often a sound log fails one of the two checks of its draw, whose tests share it. `min_rewarded` asks for so
+    many decisions with a reward, and as many without. `min_matured_share` asks for the share of the window's decisions
+    whose rewards are known. `max_segment_loss` is the take fraction that a segment may be shown to lose, by an interval
+    that holds for all segments at once. `max_changed_share` limits the share of changed artworks.
 
     Raises:
         ContractError: if a rule cannot be.
@@ -117,13 +118,22 @@ def mean_weight(case: Case) -> Check:
 
 
 def sample_ratio(case: Case) -> Check:
-    """Ask that the uniform cell shows every position as often as it says."""
-    return _draw_check(case, "sample_ratio", "sample ratio of the uniform cell", case.evaluation.sample_ratio)
+    """Ask that the uniform cell shows every position, and every artwork of a title, as often as it says.
+
+    Three tests share the level: positions over all titles, whether one title is faulty, whether many are a little.
+    """
+    level = case.rules.check_alpha / N_RATIO_TESTS
+    what = "sample ratio of the uniform cell"
+    by_position = _draw_check("sample_ratio", what, case.evaluation.sample_ratio, level)
+    by_title = _title_check(case.evaluation.title_ratio, level)
+    told = [each for each in (by_position, by_title) if by_position.passed == by_title.passed or not each.passed]
+    return Check("sample_ratio", by_position.passed and by_title.passed, "; ".join(each.detail for each in told))
 
 
 def calibration(case: Case) -> Check:
     """Ask that logged propensities are the frequencies with which artworks were drawn."""
-    return _draw_check(case, "calibration", "logged propensities against drawn positions", case.evaluation.calibration)
+    what = "logged propensities against drawn positions"
+    return _draw_check("calibration", what, case.evaluation.calibration, case.rules.check_alpha)
 
 
 def segments(case: Case) -> Check:
@@ -148,6 +158,8 @@ def changed_share(case: Case) -> Check:
     return Check("changed_share", share <= most, detail if share <= most else f"{detail}, more than {most:.3f}")
 
 
+N_RATIO_TESTS = 3
+"""How many tests share the level of the sample ratio: positions over all titles, one title, all titles together."""
 CHECKS: tuple[Callable[[Case], Check], ...] = (
     overlap, profiles, maturity, rewarded, effective_sample, mean_weight, sample_ratio, calibration,
 )  # fmt: skip
@@ -158,12 +170,32 @@ COUNTING = frozenset({profiles.__name__, maturity.__name__})
 """Checks that only count, and know nothing of draws and rewards: a look at which one fails for all is none."""
 
 
-def _draw_check(case: Case, name: str, what: str, test: DrawTest) -> Check:
+def _draw_check(name: str, what: str, test: DrawTest, level: float) -> Check:
     if test.p_value is None:
         return Check(name, True, f"{what}: not tested, {test.n_decisions:,} decisions of {test.n_profiles:,} profiles")
-    passed = test.p_value >= case.rules.check_alpha
+    passed = test.p_value >= level
     seen = f"p = {test.p_value:.2g} over {test.n_decisions:,} decisions of {test.n_profiles:,} profiles"
     return Check(name, passed, f"{what} {'agree' if passed else 'disagree with the draw'}: {seen}")
+
+
+def _title_check(test: TitleTest | None, level: float) -> Check:
+    name, what = "sample_ratio", "artworks of single titles there"
+    if test is None or test.p_one is None or test.p_many is None or test.worst is None:
+        return Check(name, True, f"{what}: not tested")
+    seen = f"over {test.n_draws:,} draws of {test.n_titles:,} titles"
+    if test.p_one < level:
+        return Check(name, False, f"{_told(test.worst)}: p = {test.p_one:.2g} {seen}")
+    if test.p_many < level:
+        together = f"{what} disagree with the draw together: p = {test.p_many:.2g} {seen}"
+        return Check(name, False, f"{together}; most against it has {_told(test.worst)}")
+    return Check(name, True, f"{what} agree: p = {test.p_one:.2g} for one and {test.p_many:.2g} for all, {seen}")
+
+
+def _told(worst: TitleShare) -> str:
+    return (
+        f"title {worst.title}, whose artwork {worst.artwork} has a share of {worst.share:.3f} of {worst.n_draws:,} "
+        f"draws in the uniform cell where {worst.expected:.3f} is expected"
+    )
 
 
 def _high(segment: SegmentResult) -> float:

@@ -16,6 +16,7 @@ from evaluation.profile_score import profile_scores
 from evaluation.record import Comparison, Evaluation, LogSummary, ModelSummary, PolicyResult
 from evaluation.reward_model import RewardModel
 from evaluation.score import Ratio, pool
+from evaluation.title_draw import TitleDraws
 from models.batch import Floats, LoggedBatch
 from models.decision import Cell
 from models.error import ContractError
@@ -47,6 +48,7 @@ class Ledger:
         self._totals = KeyedTotals(_DRAW.stop + estimator.N_COLUMNS * len(policies), max_clusters)
         self._tallies = {name: PolicyTally() for name in policies}
         self._profiles = DistinctCount()
+        self._title_draws = TitleDraws()
         self._parts = Breakdown(countries, tuple(self._policies))
         self._min_propensity = 1.0
         self._n_uniform = self._n_rewarded = 0
@@ -96,6 +98,7 @@ class Ledger:
             ),
             sample_ratio=sample_ratio,
             calibration=calibration,
+            title_ratio=self._title_draws.test(),
         )
 
     @property
@@ -108,6 +111,7 @@ class Ledger:
         self._first_id = self._first_id or str(logged.decision_ids[0])
         self.n_decisions += len(logged)
         self._profiles.add(logged.batch.profile_keys)
+        self._title_draws.add(logged)
         self._min_propensity = min(self._min_propensity, float(logged.propensity.min()))
         self._n_uniform += int((logged.cell == Cell.UNIFORM.value).sum())
         self._n_rewarded += int((reward > 0).sum())

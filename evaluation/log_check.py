@@ -3,7 +3,8 @@
 Both look at where in the list of candidates the chosen artwork stood, in up to `N_PLACES` groups of positions, and both
 sum by profile first: sticky draws repeat a choice, and a test of impressions would call that a fault.
 
-- sample ratio: in the uniform cell, `1[chosen in group] − share of candidates in group` has mean 0;
+- sample ratio: in the uniform cell, `1[chosen in group] − share of candidates in group` has mean 0.
+  It sees what all titles have in common; what single titles have of their own is seen by `title_draw`;
 - calibration: everywhere, `(1/K) 1[chosen in group] / p − share of candidates in group` has mean 0, because 1/p undoes
   the draw. A propensity that is not the true frequency of the draw shows here.
 
@@ -46,9 +47,14 @@ def draw_columns(logged: LoggedBatch) -> Floats:
     group = _group(logged.chosen - batch.offsets[:-1], counts)
     chosen = np.zeros((n, N_PLACES))
     chosen[rows, group] = 1.0
-    in_cell = ((logged.cell == Cell.UNIFORM.value) & is_uniform(logged)).astype(np.float64)
+    in_cell = in_uniform_cell(logged).astype(np.float64)
     weight = 1 / (counts * logged.propensity)
     return np.hstack(((chosen - share) * in_cell[:, None], chosen * weight[:, None] - share, in_cell[:, None]))
+
+
+def in_uniform_cell(logged: LoggedBatch) -> NDArray[np.bool_]:
+    """Tell, `(n,)`, what the uniform cell drew uniformly: fallbacks it did not."""
+    return np.asarray((logged.cell == Cell.UNIFORM.value) & is_uniform(logged))
 
 
 def is_uniform(logged: LoggedBatch) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ from evaluation.interval import Estimate
 from evaluation.log_check import DrawTest
 from evaluation.profile_score import ProfileScores
 from evaluation.support import Support
+from evaluation.title_draw import TitleTest
 from models.error import ContractError
 
 
@@ -122,7 +123,10 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """Everything that a verdict and a report need, and nothing that grows with the log but its days."""
+    """Everything that a verdict and a report need, and nothing that grows with the log but its days.
+
+    `title_ratio` is None in records from before it was made.
+    """
 
     champion: str
     confidence: float
@@ -132,6 +136,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     comparisons: tuple[Comparison, ...]
     sample_ratio: DrawTest
     calibration: DrawTest
+    title_ratio: TitleTest | None = None
 
     def policy(self, name: str) -> PolicyResult:
         """Find one policy's result.

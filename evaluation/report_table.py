@@ -9,6 +9,7 @@ from evaluation.gate import Verdict
 from evaluation.interval import Estimate
 from evaluation.log_check import DrawTest
 from evaluation.record import Comparison, Evaluation, PolicyResult
+from evaluation.title_draw import TitleTest
 
 _WORDS = "\0"  # begins a cell of prose, which may break into lines
 
@@ -82,6 +83,7 @@ def log_table(evaluation: Evaluation) -> str:
         ("decisions with a reward", f"{log.n_rewarded:,} of {log.n_decisions:,}"),
         ("smallest propensity", f"{evaluation.policies[0].support.min_propensity:.3g}"),
         ("sample ratio of the uniform cell", _test(evaluation.sample_ratio)),
+        ("its artworks, title by title", _title_test(evaluation.title_ratio)),
         ("propensities against draws", _test(evaluation.calibration)),
         (
             "reward model, squared error",
@@ -94,6 +96,15 @@ def log_table(evaluation: Evaluation) -> str:
 def _test(test: DrawTest) -> str:
     seen = f"{test.n_decisions:,} decisions" + (f", {test.n_left_out:,} left out" if test.n_left_out else "")
     return f"{'not tested' if test.p_value is None else f'p = {test.p_value:.3g}'}<small>{seen}</small>"
+
+
+def _title_test(test: TitleTest | None) -> str:
+    if test is None or test.p_one is None or test.p_many is None or test.worst is None:
+        return "not tested"
+    worst = test.worst
+    share = f"{worst.share:.3f} of {worst.n_draws:,} for {worst.expected:.3f}"
+    seen = f"{test.n_draws:,} draws of {test.n_titles:,} titles; farthest off: {worst.title}, {worst.artwork}, {share}"
+    return f"p = {test.p_one:.3g} for one, {test.p_many:.3g} for all<small>{escape(seen)}</small>"
 
 
 def _estimate(estimate: Estimate | None, sign: str = "") -> str:

@@ -108,6 +108,8 @@ class LoggedBatch:
         decision_ids: `(n,)` objects.
         decided_at: `(n,)` datetime64[us], UTC.
         device, country, cell: `(n,)` objects, for segments and checks.
+        epoch: `(n,)` int64, the stickiness epoch of each draw, if known.
+        title_ids, artwork_ids: `(n,)` and `(m,)` objects, by which reports name what they find, if known.
 
     Raises:
         ContractError: naming the decision_id and the value, where a propensity, reward or choice cannot be.
@@ -122,12 +124,19 @@ class LoggedBatch:
     device: NDArray[np.object_]
     country: NDArray[np.object_]
     cell: NDArray[np.object_]
+    epoch: NDArray[np.int64] | None = None
+    title_ids: NDArray[np.object_] | None = None
+    artwork_ids: NDArray[np.object_] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.batch)
         for name in ("chosen", "propensity", "reward", "decision_ids", "decided_at", "device", "country", "cell"):
             if getattr(self, name).shape != (n,):
                 raise ContractError(f"{name} must have shape {(n,)}, got {getattr(self, name).shape}")
+        for name, expected in (("epoch", n), ("title_ids", n), ("artwork_ids", len(self.batch.artwork_keys))):
+            told = getattr(self, name)
+            if told is not None and told.shape != (expected,):
+                raise ContractError(f"{name} must have shape {(expected,)}, got {told.shape}")
         offsets = self.batch.offsets
         self._refuse(~((self.propensity > 0) & (self.propensity <= 1)), "propensity", "in (0, 1]", self.propensity)
         self._refuse(~np.isfinite(self.reward), "reward", "finite", self.reward)
@@ -168,4 +177,7 @@ class LoggedBatch:
             device=self.device[rows],
             country=self.country[rows],
             cell=self.cell[rows],
+            epoch=None if self.epoch is None else self.epoch[rows],
+            title_ids=None if self.title_ids is None else self.title_ids[rows],
+            artwork_ids=None if self.artwork_ids is None else self.artwork_ids[self.batch.candidate_rows(rows)],
         )

@@ -52,6 +52,9 @@ def logged_batch(rows: pa.Table, vectors: dict[str, NDArray[np.float32]]) -> Log
         device=_objects(rows["device"]),
         country=_objects(rows["country"]),
         cell=_objects(rows["cell"]),
+        epoch=np.asarray(rows["epoch"], dtype=np.int64),
+        title_ids=_objects(rows["title_id"]),
+        artwork_ids=_shared_objects(flat),
     )
 
 
@@ -77,6 +80,13 @@ def _chosen(rows: pa.Table, flat: pa.Array, offsets: NDArray[np.int64]) -> NDArr
     if not np.array_equal(owner, np.arange(len(rows))):
         raise ContractError("every decision must have its artwork_id once among its actions")
     return hits
+
+
+def _shared_objects(values: pa.Array) -> NDArray[np.object_]:
+    """Give `(m,)` objects, equal ones once: artworks come in the lists of many decisions."""
+    coded = values.dictionary_encode()
+    distinct: Any = coded.dictionary.to_numpy(zero_copy_only=False)
+    return np.asarray(np.asarray(distinct, dtype=object)[np.asarray(coded.indices)], dtype=object)
 
 
 def _objects(column: pa.ChunkedArray) -> NDArray[np.object_]:

