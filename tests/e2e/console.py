@@ -88,12 +88,21 @@ def started(env: dict[str, str], log: Path, *command: str) -> Iterator[Running]:
     Args: log, the name of the files of its output, without an ending.
     """
     stdout, stderr = log.with_suffix(".stdout"), log.with_suffix(".stderr")
-    with stdout.open("wb") as out, stderr.open("wb") as err:
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=err, start_new_session=True)
+    # A process that was started in the background may ignore Ctrl-C, and hands that down; a handler it does not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with stdout.open("wb") as out, stderr.open("wb") as err:
+            process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=err, start_new_session=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     try:
         yield Running(process, stdout, stderr)
     finally:
         with suppress(ProcessLookupError):
+            if process.poll() is None:
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=30)
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
