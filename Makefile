@@ -12,12 +12,13 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	&& { $$p -c 'import sys; print(sys.executable)'; break; }; done)
 UV_VERSION := 0.13.9
 
-# A uv of the machine is used where there is one; otherwise one is put into .tools, with its cache beside it.
+# A uv of the machine is used where there is one; otherwise one is put into .tools. Either fills a cache in .tools, unless
+# told of another: nothing outside is written, and files are linked into $(VENV) from the same file system.
 UV := $(shell command -v uv 2>/dev/null)
 ifeq ($(UV),)
 UV := $(CURDIR)/.tools/uv/bin/uv
-export UV_CACHE_DIR ?= $(CURDIR)/.tools/uv-cache
 endif
+export UV_CACHE_DIR ?= $(CURDIR)/.tools/uv-cache
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
 export TZ := UTC

@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from models.error import ContractError
 
-PALETTE: Final = ("#2f7ed8", "#e08a1e", "#2a9d6f", "#9b5de5", "#d1495b", "#5b8e1f", "#0fa3b1", "#b5651d")
+PALETTE: Final = ("#2f7ed8", "#e08a1e", "#2a9d6f", "#9b5de5", "#d1495b", "#5b8e1f", "#0fa3b1", "#b5651d", "#57606a")
 _STYLE = (
     "<style>text{font:13px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#24292f}.t{font-size:15px;"
     "font-weight:600}.m{fill:#57606a}.g{stroke:#8b949e;stroke-opacity:.3}.a{stroke:#8b949e}"

@@ -6,7 +6,8 @@ tables, and the online store. Each step overwrites its interval with the same by
 
 Order: a step whose earlier intervals are not built yet raises NotReadyError and is tried again. Each task runs once at
 a time over all runs, even in a backfill, which overrides `max_active_runs`. Not `depends_on_past`: behind a past run
-that failed, `airflow dags test` would wait for ever. (The date of `dags test` is its interval's end, not the start.)
+that failed, `airflow dags test` would wait for ever. (The date of `dags test` is its interval's end, not the start; a
+second past it keeps the run from taking the place of the scheduled one whose interval begins there.)
 """
 
 from datetime import timedelta

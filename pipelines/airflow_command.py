@@ -1,8 +1,10 @@
 """`marquee airflow`: Airflow's own command line over this home's Airflow, its tasks under this process's settings."""
 
 import os
+import signal
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,11 +17,16 @@ _LEVEL = "AIRFLOW__LOGGING__LOGGING_LEVEL"
 def run_airflow(settings: Settings, words: Sequence[str]) -> NoReturn:
     """Become Airflow's command with these words, after making its database where there is none; exit as it does.
 
+    `standalone` runs as a child, which hears of Ctrl-C from here alone.
+
     Raises:
         MarqueeError: if the DAG files are not there, or the environment names others.
     """
     command = Path(sys.executable).with_name("airflow")
-    os.execvpe(command, ["airflow", *words], airflow_environment(settings))  # noqa: S606 - no shell is wanted
+    env = airflow_environment(settings)
+    if words[:1] == ["standalone"]:
+        raise SystemExit(_run_apart([str(command), *words], env))
+    os.execvpe(command, ["airflow", *words], env)  # noqa: S606 - no shell is wanted
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
@@ -39,3 +46,22 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
     if level is None:
         del env[_LEVEL]
     return env
+
+
+def _run_apart(command: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run a command where the terminal's Ctrl-C does not reach it, and pass that on to it; give its exit code.
+
+    Airflow's standalone stops its components when it is interrupted; a scheduler that the terminal interrupts as well
+    is stopped twice, and hangs. Being terminated or hung up on is passed on as Ctrl-C too: it ends by nothing else.
+    """
+    running: list[subprocess.Popen[bytes]] = []
+
+    def interrupt(*_: object) -> None:
+        for each in running:
+            each.send_signal(signal.SIGINT)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    running.append(subprocess.Popen(command, env=env, start_new_session=True))
+    code = running[0].wait()
+    return code if code >= 0 else 128 - code

@@ -130,6 +130,7 @@ def run_dag(
 
     Raises:
         MarqueeError: naming the task that failed; its own error is the cause.
+        KeyboardInterrupt: if that error is one.
     """
     if (interval is None) == (as_of is None):
         raise ContractError(f"run_dag wants an interval or as_of, one of the two, got {interval} and {as_of}")
@@ -146,6 +147,8 @@ def run_dag(
         raise ContractError(f"{dag_id} must run over [{interval.start_at}, {interval.end_at}), got {got}")
     tasks = {_name(found): str(found.state) for found in run.get_task_instances()}
     if str(run.state) != "success":
+        if watch.was_interrupted:  # Airflow takes Ctrl-C for a task's failure
+            raise KeyboardInterrupt
         raise watch.failure(tasks)
     if not tasks:
         raise MarqueeError(f"{dag_id} {watch.run_key}: Airflow ended the run without any task")
@@ -221,6 +224,10 @@ class _Watch:
     def tell(self, instance: Any, state: str) -> None:
         if self.progress:
             self.progress(TaskProgress(self.dag_id, self.run_key, _name(instance), state))
+
+    @property
+    def was_interrupted(self) -> bool:
+        return any(isinstance(error, KeyboardInterrupt) for _, error in self.failures)
 
     def failure(self, tasks: Mapping[str, str]) -> MarqueeError:
         """Say which task failed and why, as far as Airflow told: one that broke around the task tells its log alone."""

@@ -200,7 +200,7 @@ def promote(version: str, as_json: AsJson = False) -> None:
     """Make a registered version the champion, by hand and with an audit record."""
     from pipelines.promotion import promote_by_hand
 
-    show(promote_by_hand(Settings(), version), as_json)
+    show({"champion": promote_by_hand(Settings(), version)}, as_json)
 
 
 @app.command()

@@ -343,6 +343,16 @@ def test_a_step_that_fails_is_named_with_its_reason_and_the_ones_after_it_do_not
     assert [(one.task, one.state) for one in seen] == [("ingest", "running"), ("ingest", "failed")]
 
 
+def test_ctrl_c_within_a_step_ends_the_run_as_an_interruption(two_days: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def attribute() -> None:
+        raise KeyboardInterrupt
+
+    settings = two_days.set_back()
+    monkeypatch.setattr(steps, "attribute", attribute)
+    with pytest.raises(KeyboardInterrupt):
+        run_dag(settings, "refresh_features", interval=day(2))
+
+
 def test_features_that_were_not_served_so_stop_a_training_before_any_candidate(two_days: Home) -> None:
     settings = two_days.set_back()
     lake, newest = Lake(settings.lake_dir), day(1)

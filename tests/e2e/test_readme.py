@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import typer
@@ -23,18 +24,18 @@ from models.batch import LoggedBatch
 from models.bundle import read_pointer
 from models.decision import Cell
 from models.policy import UniformPolicy
+from models.segment import OPEN_SUFFIX
 from pipelines.cli import app
-from pipelines.settings import Settings, environment_of
+from pipelines.settings import Settings
 from pipelines.training_set import Side, iter_training_batches
-from tests.e2e.console import ROOT, scorer
+from tests.e2e.console import ROOT, free_port, started, tree
+from tests.e2e.readme import COMMANDS, README, SCHEDULED, airflow
 
 pytestmark = pytest.mark.slow
 
-README = (ROOT / "README.md").read_text()
+EXPORT = 'export PATH="$PWD/.venv/bin:$PATH"'
 FEW = '["uniform", "best-artwork", "vw-softmax", "linucb"]'
 """The candidates that are trained here: tests/pipelines/test_whole_list.py trains every one."""
-
-COMMANDS = [line.removeprefix("$ ") for line in README.splitlines() if line.startswith("$ ")]
 
 
 @dataclass
@@ -45,14 +46,17 @@ class Shell:
     shared_data: Path
     ran: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def env(self) -> dict[str, str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("MARQUEE_", "AIRFLOW"))}
+        own = {"MARQUEE_HOME": str(self.home), "MARQUEE_CANDIDATES": FEW}
+        return clean | own | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
     def run(self, command: str, *codes: int) -> str:
         """Run a command of the README with its paths in place; insist on one of the exit codes, 0 if none is named."""
         spelled = command.replace("../shared/data", str(self.shared_data)).replace(".marquee", str(self.home))
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("MARQUEE_", "AIRFLOW"))}
-        env = clean | {"MARQUEE_HOME": str(self.home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        env["MARQUEE_CANDIDATES"] = FEW
         found = subprocess.run(
-            ["bash", "-c", spelled], cwd=ROOT, env=env, capture_output=True, text=True, timeout=550, check=False
+            ["bash", "-c", spelled], cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=550, check=False
         )
         assert found.returncode in (codes or (0,)), (
             f"{spelled}\nexit {found.returncode}\n{found.stdout}\n{found.stderr}"
@@ -90,13 +94,29 @@ def test_make_test_is_what_runs_these_tests() -> None:
     assert re.search(r"python -m pytest\b", planned)
 
 
-def test_the_curl_line_asks_the_demos_scorer_for_a_page(shell: Shell, demo: str) -> None:
-    command = next(line for line in COMMANDS if line.startswith("curl"))
-    settings = Settings(home=shell.home / "demo", feature_repo=ROOT / "feature_repo")
-    with scorer(os.environ | environment_of(settings)) as client:
-        answer = shell.run(command.replace("http://127.0.0.1:8080", str(client.base_url).rstrip("/")))
-    assert answer.count('"artwork_id"') == 2
-    assert "default" not in answer
+CURL = [line for line in COMMANDS if line.startswith("curl ")]
+
+
+def test_a_demo_that_is_asked_for_again_shows_the_same_and_serves_it_until_ctrl_c(shell: Shell, demo: str) -> None:
+    home, port = shell.home / "demo", free_port()
+    before = {part: tree(home / part) for part in ("reports", "lake", "policies")}
+    (readmes,) = CURL
+    env = shell.env | {"MARQUEE_PORT": str(port)}
+    with started(env, shell.home / "again", "marquee", "demo") as running:
+        running.wait_for(lambda: "Ctrl-C ends it." in running.stderr.read_text(), 240)
+        *shown, asked, answered = running.stdout.read_text().rstrip().splitlines()
+        answers = [answered, shell.run(asked), shell.run(readmes.replace(":8080", f":{port}"))]
+        assert running.interrupt() == 0, running.stderr.read_text()
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"http://127.0.0.1:{port}/healthz")
+
+    assert "\n".join(shown).startswith(demo.rstrip())
+    live = read_pointer(Settings(home=home).policies_url)
+    for answer, n_titles in zip(map(json.loads, answers), (3, 3, 2), strict=True):
+        assert answer["policy_version"] == (live.version if live else "uniform")
+        assert len({choice["artwork_id"] for choice in answer["decisions"]}) == n_titles
+    assert {part: tree(home / part) for part in before} == before
+    assert not list((home / "events").rglob(f"*{OPEN_SUFFIX}")), "what was served is in closed segments"
 
 
 MARQUEE = [line for line in COMMANDS if "marquee " in line and "marquee airflow" not in line]
@@ -166,13 +186,8 @@ def test_the_loops_figures_are_made_by_the_command_and_a_second_run_changes_noth
 
 
 def test_no_command_of_the_readme_is_left_out() -> None:
-    covered = [
-        *MARQUEE,
-        *BENCHMARKS,
-        *(line for line in COMMANDS if line.startswith(("curl ", "make ", "export PATH="))),
-    ]
-    airflow = [line for line in COMMANDS if line.startswith("marquee airflow")]  # tests/e2e/test_scheduler.py
-    assert sorted(covered + airflow) == sorted(COMMANDS)
+    covered = ["make demo", "make test", EXPORT, *CURL, *MARQUEE, *BENCHMARKS, *map(airflow, SCHEDULED)]
+    assert sorted(covered) == sorted(COMMANDS)
 
 
 def test_every_subcommand_is_in_the_readme_and_has_help() -> None:

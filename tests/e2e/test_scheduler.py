@@ -1,15 +1,16 @@
-"""A real scheduler, api-server and DAG processor, as `marquee airflow` starts them: what a backfill there ends with."""
+"""README's Airflow, command by command as it is printed: a real scheduler, and what a backfill there ends with."""
 
+import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import rmtree
+from time import sleep
 from typing import Any
 
 import httpx
@@ -18,44 +19,70 @@ import pytest
 from pipelines.backfill import backfill
 from pipelines.settings import Settings
 from tests.dags.log_world import contents, make_home
-from tests.e2e.console import ROOT, done, environment, marquee, until
+from tests.e2e.console import ROOT, done, environment, free_port, started, until
+from tests.e2e.readme import SCHEDULED, airflow, dated
 from tests.pipelines.feature_world import day
 
 FIRST, LAST = day(0), day(1)
-COMPONENTS = (("api-server",), ("dag-processor",), ("scheduler", "--skip-serve-logs"))
 REFRESH, TRAIN = "refresh_features", "train_and_promote"
-BACKFILL = (
-    "backfill", "create", "--dag-id", REFRESH,
-    "--from-date", f"{FIRST.start_at:%Y-%m-%d}", "--to-date", f"{LAST.start_at:%Y-%m-%d}",
-    "--max-active-runs", "1", "--reprocess-behavior", "completed",
-)  # fmt: skip
+PASSWORDS = "simple_auth_manager_passwords.json.generated"
 
 pytestmark = pytest.mark.slow
 
 
+@dataclass
+class Shell:
+    """A shell in the checkout whose `marquee` is this Python's; it knows which of README's commands it ran."""
+
+    env: dict[str, str]
+    ran: list[str] = field(default_factory=list)
+
+    def command(self, words: str, *days: datetime) -> list[str]:
+        """Make the command that README prints, for other days."""
+        printed = airflow(words)
+        self.ran.append(printed)
+        return ["bash", "-c", f"exec {dated(printed, *days)}"]
+
+    def run(self, words: str, *days: datetime, **env: str) -> None:
+        """Run the command to its end, in an environment with some variables more; insist on success."""
+        command = self.command(words, *days)
+        env = self.env | env
+        done(subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False))
+
+
+@pytest.mark.timeout(1_200)
 @pytest.mark.usefixtures("airflow_home")
-def test_a_backfill_by_a_real_scheduler_ends_with_the_same_bytes_and_sets_training_off(tmp_path: Path) -> None:
+def test_the_readmes_commands_end_with_the_same_bytes_and_set_training_off(tmp_path: Path) -> None:
     settings = _settings(tmp_path)
+    shell = Shell(_environment(settings))
 
     def wait(holds: Callable[[], object], seconds: float) -> None:
         until(holds, seconds, lambda: _logs(settings), pause_seconds=1.0)
 
-    with _airflow(settings) as (env, api):
-        backfill(settings, FIRST.start_at, LAST.end_at)  # in this process, while the others come up
+    # Nothing is run by hand before the schedule's first interval.
+    shell.run("dags test", FIRST.end_at, MARQUEE_FIRST_INTERVAL_AT=FIRST.start_at.isoformat())
+    first_by_hand = contents(settings)
+    _empty(settings)
+    with _standalone(shell, settings) as api:
+        backfill(settings, FIRST.start_at, FIRST.end_at)  # in this process, while the scheduler comes up
+        first_in_process = contents(settings)
+        backfill(settings, LAST.start_at, LAST.end_at)
         built_in_process = contents(settings)
         _empty(settings)
-        wait(lambda: _log_in(api), 120)
-        wait(lambda: {found["dag_id"] for found in _get(api, "dags")["dags"]} >= {REFRESH, TRAIN}, 60)
-        _pause(api, REFRESH, False)
-        _pause(api, TRAIN, False)
-        done(marquee(env, "airflow", *BACKFILL))
+        wait(lambda: _log_in(api, settings), 240)
+        wait(lambda: _starts(api) == dict.fromkeys((REFRESH, TRAIN), settings.first_interval_at), 120)
+        shell.run(f"dags unpause {REFRESH}")
+        shell.run(f"dags unpause {TRAIN}")
+        shell.run("backfill create", FIRST.start_at, LAST.start_at)
         # Begun, and not only queued: Airflow's API cannot tell the cause of a run that has no start yet.
         wait(lambda: [run for run in _runs(api, TRAIN) if run["start_date"]], 240)
-        _pause(api, TRAIN, True)  # that it begins is enough: what it does is shown elsewhere
-        wait(lambda: [run["state"] for run in _runs(api, REFRESH)] == ["success"] * 2, 240)
-        refreshed, trainings = _runs(api, REFRESH), [run for run in _runs(api, TRAIN) if run["start_date"]]
+        wait(lambda: _pause(api, TRAIN), 60)  # that it begins is enough: what it does is shown elsewhere
+        wait(lambda: [run["state"] for run in _backfilled(api)] == ["success"] * 2, 240)
+        refreshed, trainings = _backfilled(api), [run for run in _runs(api, TRAIN) if run["start_date"]]
         cause = _get(api, f"dags/{TRAIN}/dagRuns/{trainings[0]['dag_run_id']}/upstreamAssetEvents")["asset_events"][0]
 
+    assert sorted(shell.ran) == sorted(map(airflow, SCHEDULED))
+    assert first_by_hand == first_in_process
     assert [(run["run_type"], run["data_interval_start"], run["data_interval_end"]) for run in refreshed] == [
         ("backfill", _iso(interval.start_at), _iso(interval.end_at)) for interval in (FIRST, LAST)
     ]
@@ -72,52 +99,39 @@ def _settings(home: Path) -> Settings:
     return make_home(home, n_days=2).model_copy(update={"first_interval_at": tomorrow})
 
 
-@contextmanager
-def _airflow(settings: Settings) -> Iterator[tuple[dict[str, str], httpx.Client]]:
-    """Run Airflow's components until the block ends; give their environment and a client of their API."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def _environment(settings: Settings) -> dict[str, str]:
+    """Spell the environment of a user's shell, whose console has a free port."""
     own = {name: value for name, value in environment(settings).items() if not name.startswith("AIRFLOW_")}
-    env = own | {
-        "AIRFLOW__API__PORT": str(port),
+    return own | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "AIRFLOW__API__PORT": str(free_port()),
         "AIRFLOW__CORE__PARALLELISM": "1",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
     }
-    with ExitStack() as stack:
-        for words in COMPONENTS:
-            stack.enter_context(_component(env, settings.home / f"{words[0]}.log", words))
-        api = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v2", timeout=30))
-        yield env, api
 
 
 @contextmanager
-def _component(env: dict[str, str], log: Path, words: tuple[str, ...]) -> Iterator[None]:
-    """Run one component in a process group of its own, so that nothing it starts outlives the block."""
-    with log.open("wb") as out:
-        running = subprocess.Popen(
-            [sys.executable, "-m", "pipelines", "airflow", *words],
-            cwd=ROOT,
-            env=env,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield
-    finally:
-        running.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            running.wait(timeout=10)
-        with suppress(ProcessLookupError):
-            os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
+def _standalone(shell: Shell, settings: Settings) -> Iterator[httpx.Client]:
+    """Run the scheduler with its console until Ctrl-C at the block's end; give a client of its API."""
+    url = f"http://127.0.0.1:{shell.env['AIRFLOW__API__PORT']}/api/v2"
+    with (
+        started(shell.env, settings.home / "standalone", *shell.command("standalone")) as running,
+        httpx.Client(base_url=url, timeout=30) as api,
+    ):
+        yield api
+        assert running.interrupt() == 0, _logs(settings)
+        with pytest.raises(httpx.TransportError):
+            api.get("version")
 
 
-def _log_in(api: httpx.Client) -> bool:
+def _log_in(api: httpx.Client, settings: Settings) -> bool:
+    """Log in with the password that the first start made, once there is a console."""
     try:
-        answer = api.get(f"http://{api.base_url.netloc.decode()}/auth/token")
-    except httpx.TransportError:
+        passwords = json.loads((settings.home / "airflow" / PASSWORDS).read_text())
+        asked = {"username": "admin", "password": passwords["admin"]}
+        answer = api.post(f"http://{api.base_url.netloc.decode()}/auth/token", json=asked)
+    except (FileNotFoundError, json.JSONDecodeError, httpx.TransportError):
         return False
     if not answer.is_success:
         return False
@@ -125,16 +139,36 @@ def _log_in(api: httpx.Client) -> bool:
     return True
 
 
+def _starts(api: httpx.Client) -> dict[str, datetime]:
+    """Tell from when on each DAG is scheduled, as far as the DAG processor has read it."""
+    found = {each["dag_id"]: _get(api, f"dags/{each['dag_id']}/details") for each in _get(api, "dags")["dags"]}
+    return {name: datetime.fromisoformat(known["start_date"]) for name, known in found.items()}
+
+
 def _get(api: httpx.Client, path: str) -> dict[str, Any]:
-    return dict(api.get(path).raise_for_status().json())
+    """Read from the API, a few times if its database is held."""
+    answer = api.get(path)
+    for _ in range(5):
+        if not answer.is_server_error:
+            break
+        sleep(1.0)
+        answer = api.get(path)
+    return dict(answer.raise_for_status().json())
 
 
 def _runs(api: httpx.Client, dag_id: str) -> list[dict[str, Any]]:
     return list(_get(api, f"dags/{dag_id}/dagRuns")["dag_runs"])
 
 
-def _pause(api: httpx.Client, dag_id: str, paused: bool) -> None:
-    api.patch(f"dags/{dag_id}", json={"is_paused": paused}).raise_for_status()
+def _backfilled(api: httpx.Client) -> list[dict[str, Any]]:
+    return [run for run in _runs(api, REFRESH) if run["run_type"] == "backfill"]
+
+
+def _pause(api: httpx.Client, dag_id: str) -> bool:
+    """Pause a DAG; Airflow's SQLite may be held by its other processes for longer than a request waits."""
+    answer = api.patch(f"dags/{dag_id}", json={"is_paused": True})
+    assert answer.is_success or answer.is_server_error, answer.text
+    return answer.is_success
 
 
 def _iso(moment: datetime) -> str:
@@ -154,4 +188,4 @@ def _refreshed(settings: Settings) -> dict[str, str]:
 
 
 def _logs(settings: Settings) -> str:
-    return "\n".join(f"{log.name}:\n{log.read_text()[-3000:]}" for log in sorted(settings.home.glob("*.log")))
+    return "\n".join(f"{log.name}:\n{log.read_text()[-3000:]}" for log in sorted(settings.home.glob("standalone.std*")))

@@ -1,5 +1,7 @@
 import csv
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +22,7 @@ from pipelines.settings import Settings
 from pipelines.table import DECISIONS, IMPRESSIONS, PLAYS, REWARDS
 from serving.catalogue_file import read_catalogue, write_catalogue
 
+ROOT = Path(__file__).parents[2]
 HEADER = ",timestamp,item_id,position,click,propensity_score,user_feature_0,user_feature_1,user_feature_2,affinity"
 ROWS = [
     "0,2019-11-24 00:01:03.979311+00:00,1,2,0,0.25,tablet,jp,ja,0.0",
@@ -318,6 +321,46 @@ def test_a_line_that_is_far_down_is_named_exactly(settings: Settings, dataset: P
     rows[80_000] = rows[80_000].replace(",0.5,", ",half,")
     with pytest.raises(ContractError, match=r"line 80002, column propensity_score: .* got 'half'"):
         import_obd(settings, write_dataset(dataset / "long", rows=rows))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel tells no peak of a process")
+def test_a_log_three_times_as_long_takes_no_more_memory(tmp_path: Path) -> None:
+    short, long = (_peak_mib_of_importing(write_long(tmp_path, n_rows), n_rows) for n_rows in (50_000, 150_000))
+    # The longer log's file is 32 MiB longer, its events more than 100 MiB.
+    assert long < short + 24
+
+
+def write_long(folder: Path, n_rows: int) -> Path:
+    """Write a week of so many rows with every column of the published files, in their order of time."""
+    campaign = folder / f"long-{n_rows}" / "random" / "men"
+    campaign.mkdir(parents=True)
+    n_items, day = 34, datetime(2019, 11, 24, tzinfo=UTC)
+    users, affinities = (f"user_feature_{k}" for k in range(4)), (f"user-item_affinity_{k}" for k in range(n_items))
+    header = ",".join(["", "timestamp,item_id,position,click,propensity_score", *users, *affinities])
+    rest = ",".join([*(letter * 32 for letter in "abcd"), *["0.0"] * n_items])
+    with (campaign / "men.csv").open("w") as file:
+        file.write(header + "\n")
+        for row in range(n_rows):
+            at = day + timedelta(days=7 * row / n_rows)
+            file.write(f"{row},{at},{row % n_items},{row % 3 + 1},{int(row % 200 == 0)},{1 / n_items},{rest}\n")
+    items = "".join(f"{item},{item},0.1,a{item},b,c\n" for item in range(n_items))
+    (campaign / "item_context.csv").write_text(ITEMS.splitlines()[0] + "\n" + items)
+    return folder / f"long-{n_rows}"
+
+
+def _peak_mib_of_importing(dataset: Path, n_rows: int) -> float:
+    """Import in a process of its own, and let that tell the most it has held."""
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from pipelines.import_obd import import_obd; from pipelines.settings import Settings\n"
+        "print(import_obd(Settings(home=Path(sys.argv[2])), Path(sys.argv[1])).n_decisions)\n"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    command = [sys.executable, "-c", program, str(dataset), str(dataset / "home")]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    n_decisions, peak_kib = map(int, ran.stdout.split())
+    assert n_decisions == n_rows
+    return peak_kib / 1024
 
 
 def test_the_published_sample_comes_through_exactly(settings: Settings, shared_data: Path) -> None:
