@@ -200,7 +200,9 @@ def _within(budget: float, raw: Floats, guaranteed: Floats, free: Floats, offset
     given_away = _total(np.where(preferred, 0.0, raw), offsets, counts)
     room = budget - _total(np.where(preferred, 0.0, guaranteed), offsets, counts)
     wanted = free * given_away
-    kept = np.where(wanted > room, np.maximum(room, 0.0) / np.where(wanted > 0, wanted, 1.0), 1.0)
+    room = np.maximum(room, 0.0)
+    # Divided only where the quotient is below 1: what is wanted may be too small to divide by.
+    kept = np.divide(room, wanted, out=np.ones_like(wanted), where=wanted > room)
     back = (1.0 - kept) * given_away / _total(preferred.astype(np.float64), offsets, counts)
     return np.where(preferred, raw + back, kept * raw)
 

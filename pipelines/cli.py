@@ -23,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Artwork pers
 imports = typer.Typer(no_args_is_help=True, help="Bring a real log in through the same door as Marquee's own.")
 app.add_typer(imports, name="import")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, on one line.")]
 Day = Annotated[datetime, typer.Argument(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Start of the interval, UTC.")]
 From = Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="First moment, UTC.")]
 Until = Annotated[

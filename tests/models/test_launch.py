@@ -88,6 +88,11 @@ def test_guarantees_and_budget_hold_at_once(rule: Exploration, counts: list[int]
         assert pmf[own][~preferred].sum() <= rule.budget + 1e-12
 
 
+def test_a_candidate_that_is_all_but_impossible_is_no_matter_for_the_budget() -> None:
+    rule = Exploration(ExplorationKind.SOFTMAX, 715.0, budget=0.05)  # exp(-715) is below the least normal number
+    assert rule.pmf(np.array([1.0, 0.0]), np.array([0, 2])).tolist() == pytest.approx([1.0, 0.0], abs=1e-300)
+
+
 def test_a_budget_that_is_not_reached_changes_nothing() -> None:
     scores, offsets = np.array([0.3, 0.2, 0.1]), np.array([0, 3])
     loose = Exploration(ExplorationKind.SOFTMAX, 10.0, floor=0.02)
