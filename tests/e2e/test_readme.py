@@ -48,7 +48,9 @@ class Shell:
 
     @property
     def env(self) -> dict[str, str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("MARQUEE_", "AIRFLOW"))}
+        # A make within a make says so: these tests are run by one.
+        foreign = ("MARQUEE_", "AIRFLOW", "MAKE", "MFLAGS")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         own = {"MARQUEE_HOME": str(self.home), "MARQUEE_CANDIDATES": FEW}
         return clean | own | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
