@@ -11,6 +11,7 @@ import json
 import selectors
 import socket
 import time
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -69,7 +70,8 @@ def _asked(
     connections: list[_Connection], asked: list[bytes], seconds: float, every: float
 ) -> tuple[list[float], float]:
     """Ask until the time is over, one page each `every` seconds or as fast as it goes; latencies, and seconds taken."""
-    idle, n_clients = list(connections), len(connections)
+    # In turns, so that none is idle until the server hangs up.
+    idle, n_clients = deque(connections), len(connections)
     with selectors.DefaultSelector() as selector:
         for each in idle:
             each.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -80,7 +82,7 @@ def _asked(
         while True:
             now = time.perf_counter()
             while idle and now < end and due <= now:
-                connection = idle.pop()
+                connection = idle.popleft()
                 connection.began = due if every else time.perf_counter()
                 connection.socket.sendall(asked[n_sent % len(asked)])
                 n_sent += 1
