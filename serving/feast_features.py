@@ -17,6 +17,7 @@ from serving.packed_row import stamps, unpack_arrays
 from serving.settings import ScorerSettings
 
 _PROFILE_VIEWS: Final = ("profile_taste", "profile_familiarity")
+_BULK_VIEWS: Final = ("title_profile", "artwork_profile")
 _NO_KEYS, _NO_FLOATS = np.empty(0, np.int64), np.empty(0, np.float32)
 
 _MOST_KEYS: Final = 65_536
@@ -55,14 +56,17 @@ class FeastFeatures:
         try:
             store.get_feature_service(FEATURE_SERVICE)
             self._profile_service = store.get_feature_service(f"{FEATURE_SERVICE}_profile")
-            views = [store.get_feature_view(name) for name in _PROFILE_VIEWS]
+            views = [store.get_feature_view(name) for name in (*_PROFILE_VIEWS, *_BULK_VIEWS)]
         except (FeastError, DecodeError) as error:
             raise ContractError(f"the feature store must serve {FEATURE_SERVICE}: {error}") from error
         except OSError as error:
             raise FeatureUnavailableError(f"the feature store's registry cannot be read: {error}") from error
         online = store.provider.online_store
         self._packed = online if isinstance(online, PackedOnlineStore) else None
-        self._profile_views = [view_name(store.config, view) for view in views]
+        names = [view_name(store.config, view) for view in views]
+        self._profile_views = names[: len(_PROFILE_VIEWS)]
+        self._bulk_views = dict(zip(_BULK_VIEWS, names[len(_PROFILE_VIEWS) :], strict=True))
+        self._bulk_keys: dict[str, dict[str, bytes]] = {view: {} for view in _BULK_VIEWS}
         self._key_of = lru_cache(_MOST_KEYS)(partial(key_of, store.config, "profile_id"))
 
     def profile(self, profile_id: str, at: datetime) -> ProfileFeatures | None:
@@ -130,15 +134,41 @@ class FeastFeatures:
         return self._vectors("artwork_profile", "artwork_id", artwork_ids, len(ARTWORK))
 
     def _vectors(self, view: str, key: str, ids: Sequence[str], width: int) -> Vectors:
+        """Read `(n, width)` vectors, by packed rows where there are: Feast's objects would keep pages waiting."""
         out = np.zeros((len(ids), width), dtype=np.float32)
         for first in range(0, len(ids), _CHUNK):
             chunk = list(ids[first : first + _CHUNK])
-            answer = self._read([f"{view}:vector"], key, chunk)
-            place = list(answer.metadata.feature_names.val).index("vector")
-            for row, value in enumerate(answer.results[place].values):
-                if value.HasField("float_list_val"):
-                    out[first + row] = _checked(np.array(value.float_list_val.val, np.float32), width, chunk[row])
+            if self._packed is None:
+                found = self._vectors_by_feast(view, key, chunk)
+            else:
+                found = self._vectors_of_rows(self._packed, view, key, chunk)
+            for row, vector in found.items():
+                out[first + row] = _checked(vector, width, chunk[row])
+        if self._packed is not None:
+            known = self._bulk_keys[view]
+            self._bulk_keys[view] = {name: known[name] for name in ids}
         return out
+
+    def _vectors_of_rows(self, packed: PackedOnlineStore, view: str, key: str, ids: list[str]) -> dict[int, Vectors]:
+        known, config = self._bulk_keys[view], self._store.config
+        for name in ids:
+            if name not in known:
+                known[name] = key_of(config, key, name)
+        try:
+            rows = packed.read_packed(config, self._bulk_views[view], [known[name] for name in ids])
+        except self._dead as error:
+            raise FeatureUnavailableError(f"the online store did not answer for {key} {ids[0]!r}: {error}") from error
+        arrays = {place: unpack_arrays(row, ids[place]) for place, row in enumerate(rows) if row is not None}
+        return {place: found["vector"] for place, found in arrays.items() if "vector" in found}
+
+    def _vectors_by_feast(self, view: str, key: str, ids: list[str]) -> dict[int, Vectors]:
+        answer = self._read([f"{view}:vector"], key, ids)
+        values = answer.results[list(answer.metadata.feature_names.val).index("vector")].values
+        return {
+            place: np.array(value.float_list_val.val, np.float32)
+            for place, value in enumerate(values)
+            if value.HasField("float_list_val")
+        }
 
     def _read(self, features: Any, key: str, ids: list[str]) -> Any:
         try:
