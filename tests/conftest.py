@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-import prometheus_client  # noqa: F401 - before Feast, which makes it share its counts between all applications
+# Feast makes it share its counts between all applications, by a variable that workers of xdist inherit.
+os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+import prometheus_client  # noqa: F401
 import pytest
 
 from tests.airflow_home import airflow_home, airflow_knows_its_home  # noqa: F401
