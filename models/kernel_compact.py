@@ -2,7 +2,7 @@
 
 Of the compact features, those of title and artwork alone are the same for everybody; what profile and page add are
 products of three numbers an artwork has (its lift, its match with the taste, its fit with the title) with numbers that
-its title has on this pages.
+its title has on its page.
 """
 
 from typing import Final

@@ -89,7 +89,7 @@ class FeastFeatures:
         try:
             rows = await reader.read(self._key_of(profile_id))
         except self._dead as error:
-            raise FeatureUnavailableError(f"the online store did not answer for {profile_id!r}: {error}") from error
+            raise _unanswered("profile_id", profile_id, error) from error
         return self._profile_of_rows(profile_id, at, rows)
 
     def _profile_of_rows(self, profile_id: str, at: datetime, rows: list[bytes | None]) -> ProfileFeatures | None:
@@ -109,7 +109,7 @@ class FeastFeatures:
         try:
             return online.packed_rows(self._store.config, self._profile_views, key)
         except self._dead as error:
-            raise FeatureUnavailableError(f"the online store did not answer for {profile_id!r}: {error}") from error
+            raise _unanswered("profile_id", profile_id, error) from error
 
     def _profile_by_feast(self, profile_id: str, at: datetime) -> ProfileFeatures | None:
         answer = self._read(self._profile_service, "profile_id", [profile_id])
@@ -157,7 +157,7 @@ class FeastFeatures:
         try:
             rows = packed.read_packed(config, self._bulk_views[view], [known[name] for name in ids])
         except self._dead as error:
-            raise FeatureUnavailableError(f"the online store did not answer for {key} {ids[0]!r}: {error}") from error
+            raise _unanswered(key, ids[0], error) from error
         arrays = {place: unpack_arrays(row, ids[place]) for place, row in enumerate(rows) if row is not None}
         return {place: found["vector"] for place, found in arrays.items() if "vector" in found}
 
@@ -174,7 +174,7 @@ class FeastFeatures:
         try:
             return self._store.get_online_features(features=features, entity_rows={key: ids}).proto
         except self._dead as error:
-            raise FeatureUnavailableError(f"the online store did not answer for {key} {ids[0]!r}: {error}") from error
+            raise _unanswered(key, ids[0], error) from error
 
     def _fresh(self, column: Any, at: datetime) -> bool:
         """Tell whether the only row is there and young enough; a row without values has an empty value."""
@@ -215,6 +215,10 @@ def _postgres_errors() -> tuple[type[Exception], ...]:
     except ImportError:
         return ()
     return (Error,)
+
+
+def _unanswered(key: str, name: str, error: Exception) -> FeatureUnavailableError:
+    return FeatureUnavailableError(f"the online store did not answer for {key} {name!r}: {error}")
 
 
 def _checked(vector: Vectors, width: int, name: str) -> Vectors:
