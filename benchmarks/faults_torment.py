@@ -34,7 +34,6 @@ _DISK = "256m"
 _SWAP_SECONDS = 5.0
 _MOTIF_FACTOR = 0.3
 _NOBODY = Readiness(ready=False, log="", features="", policy_version="", n_titles=0, n_artworks=0)
-# Slept through on purpose: the load goes on meanwhile, and that is what is measured.
 _UNDISTURBED_SECONDS = 0.5
 """Between two faults the load goes on: what each fault cost must be told apart from what the one before it did."""
 _FAULT_SECONDS = 1.0
