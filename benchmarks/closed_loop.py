@@ -24,6 +24,7 @@ from models.batch import Floats, LoggedBatch
 from models.candidate import Candidate, FittedPolicy, fit
 from models.decision import Cell
 from models.draw import draw
+from models.epoch import Epochs
 from models.interval import Interval
 from models.layout import DEVICES
 from models.policy import Policy
@@ -103,6 +104,7 @@ class ClosedLoop:
 
     def __init__(self, world: World, settings: Settings, n_pages_a_day: int) -> None:
         self.world, self.settings, self._n_pages = world, settings, n_pages_a_day
+        self.epochs = Epochs.of(settings.stickiness_hours, settings.stickiness_patience_hours)
         self.features = LoopFeatures(world, settings)
         self._events = EventTables(world, settings)
         self._ledger = world.new_ledger()
@@ -162,8 +164,7 @@ class ClosedLoop:
         live = policy.pmf(batch)
         in_cell = in_uniform_cell(batch.profile_keys, self.settings.uniform_cell_share)
         pmf = np.where(np.repeat(in_cell, batch.counts), uniform_pmf(offsets), live)
-        epoch_us = timedelta(hours=self.settings.stickiness_hours) // timedelta(microseconds=1)
-        epochs = (at.astype(np.int64) // epoch_us).view(np.uint64)
+        epochs = self.epochs.at(at.astype(np.int64)).view(np.uint64)
         chosen = draw(pmf, offsets, batch.profile_keys, batch.title_keys, batch.artwork_keys, epochs)
         truth = visits.truth(offsets, artwork)
         response = respond(visits, artwork[chosen], truth[chosen])

@@ -52,9 +52,9 @@ def naive_app(settings: ScorerSettings) -> Starlette:
         profile = features.profile(asked.profile_id, at)
         page = build_page_batch([(asked, profile)], index, at)
         batch = page.batch
-        titles = features.titles(page.pages[0].title_ids)
+        titles = features.titles(page.pages[0].title_ids).vectors
         batch.shared[:, len(PROFILE) : len(PROFILE) + titles.shape[1]] = titles
-        batch.artworks[:] = features.artworks([name for each in page.found for name in each.actions])
+        batch.artworks[:] = features.artworks([name for each in page.found for name in each.actions]).vectors
         choices = []
         pmf = pages_of.pmf(batch)
         for place, each in enumerate(page.found):

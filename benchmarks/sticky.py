@@ -4,8 +4,9 @@ A week of the whole loop under one policy, in the epochs that are shipped, 24 ho
 
 - `changes_within_epoch`: of the (profile, title) pairs that come again within an epoch, the share that saw more than
   one artwork, under the policy that the demo promotes and with the rows of the nightly batch, which ends an hour into
-  the epoch; `changes_within_epoch_fresh`, with rows fresh within seconds, as beside `marquee freshen`;
-  `changes_within_epoch_context`, with rows that stay as the epoch found them, so that only the request differs.
+  the day: the epoch waits for it; `changes_within_epoch_fresh`, with rows fresh within seconds, as beside
+  `marquee freshen`; `changes_within_epoch_context`, with rows that stay as the epoch found them, so that only the
+  request differs.
 - `..._nightly_NAME`, `..._fresh_NAME`, `..._context_NAME`: the same of each of three shapes of policy.
 
 The draw alone, changes per (profile, title) in 7 days: profiles come back three times a day, at any hour and with

@@ -3,17 +3,18 @@
 The closed loop of a simulated service decides with `LIVE`, learned once before the week: nothing is promoted. Each page
 of the week is then put to every policy, in the epochs that are shipped, with the rows that a scorer would have read:
 
-- context: the batch's rows of the epoch's beginning. Only device, hour, place on the page and the recommender's score
-  differ between two visits.
-- nightly: the same, but that the batch ends `BATCH_HOURS` after its interval; until then the rows are a day older.
+- context: the batch's rows, there as soon as their interval ends. Only device, hour, place on the page and the
+  recommender's score differ between two visits.
+- nightly: the same, but that the batch ends `BATCH_HOURS` after its interval; until then the rows are a day older, and
+  the epoch is the day's before.
 - fresh: titles and artworks as nightly; taste and familiarity know all that had been received before the page, counted
   by the functions of the batch, as `marquee freshen` does. Time alone fades nothing within the day.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +38,7 @@ ROWS: Final = ("context", "nightly", "fresh")
 N_DAYS: Final = 7
 N_LEARNED_DAYS: Final = 4
 BATCH_HOURS: Final = 1.0
+_DAY_BEFORE: Final = np.timedelta64(-1, "D")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,6 @@ class Pairs:
     n_again: int
     n_changed: int
 
-    def plus(self, other: "Pairs") -> "Pairs":
-        """Add more pairs."""
-        return Pairs(self.n_again + other.n_again, self.n_changed + other.n_changed)
-
     @property
     def share_changed(self) -> float:
         """The share of them that saw more than one artwork."""
@@ -72,32 +70,41 @@ def changes_in_a_week(size: Size, workdir: Path) -> dict[tuple[str, str], Pairs]
     for number in range(1, N_LEARNED_DAYS):
         loop.run_day(loop.learn(candidate(LIVE), workdir / f"day-{number}").policy)
     policies = {name: loop.learn(candidate(name), workdir / name).policy for name in CANDIDATES}
-    found = {(name, rows): Pairs(0, 0) for name in CANDIDATES for rows in ROWS}
+    found: dict[tuple[str, str], list[Shown]] = {(name, rows): [] for name in CANDIDATES for rows in ROWS}
     day_before = loop.features.copy()
     for _ in range(N_DAYS):
         known = loop.features.copy()
         made = loop.run_day(policies[LIVE])
         for rows, batch in batches_of(loop, made, known, day_before).items():
+            known_at = _midnight(made) + np.where(
+                _is_early(made) & (rows != "context"), _DAY_BEFORE, np.timedelta64(0, "D")
+            )
+            epochs = loop.epochs.at(_microseconds(made.decided.logged.decided_at), _microseconds(known_at))
             for name, policy in policies.items():
-                found[name, rows] = found[name, rows].plus(
-                    pairs_of(made, policy, batch, loop.settings.stickiness_hours)
-                )
+                found[name, rows].append(shown(policy, batch, epochs))
         day_before = known
-    return found
+    return {each: pairs_of(days) for each, days in found.items()}
 
 
-def pairs_of(made: Day, policy: Policy, batch: Batch, stickiness_hours: float) -> Pairs:
-    """Draw a day's decisions under a policy, and compare those of the same profile, title, epoch and candidates."""
-    epoch_us = np.int64(stickiness_hours * 3_600_000_000)
-    epochs = made.decided.logged.decided_at.astype("datetime64[us]").astype(np.int64) // epoch_us
+Shown = tuple[NDArray[Any], ...]
+"""The columns of some decisions: profile, title, epoch, number of candidates, and the artwork that was drawn."""
+
+
+def shown(policy: Policy, batch: Batch, epochs: NDArray[np.int64]) -> Shown:
+    """Draw decisions under a policy. Args: epochs `(n,)`."""
     keys = (batch.profile_keys, batch.title_keys)
     chosen = draw(policy.pmf(batch), batch.offsets, *keys, batch.artwork_keys, epochs.view(np.uint64))
-    columns = [*keys, epochs, batch.counts]
+    return (*keys, epochs, batch.counts, batch.artwork_keys[chosen])
+
+
+def pairs_of(days: Sequence[Shown]) -> Pairs:
+    """Compare what was drawn for the same profile, title, epoch and candidates, on one day or on two."""
+    *columns, artworks = (np.concatenate(column) for column in zip(*days, strict=True))
     order = np.lexsort(columns)
     is_first = np.ones(len(order), dtype=bool)
     is_first[1:] = np.logical_or.reduce([column[order][1:] != column[order][:-1] for column in columns])
     starts = np.flatnonzero(is_first)
-    artworks = batch.artwork_keys[chosen][order]
+    artworks = artworks[order]
     differs = np.maximum.reduceat(artworks, starts) != np.minimum.reduceat(artworks, starts)
     again = np.diff(np.append(starts, len(order))) > 1
     return Pairs(int(again.sum()), int((differs & again).sum()))
@@ -107,8 +114,7 @@ def batches_of(loop: ClosedLoop, made: Day, known: LoopFeatures, day_before: Loo
     """Lay a day's decisions out with each of `ROWS`. Args: features as they were at its start, and a day earlier."""
     batch, visits = made.decided.logged.batch, loop.visits
     older = day_before.batch(visits, batch.offsets, made.artwork)
-    midnight = np.datetime64(made.interval.start_at.replace(tzinfo=None), "us")
-    early = made.decided.logged.decided_at < midnight + np.timedelta64(round(BATCH_HOURS * 3600), "s")
+    early = _is_early(made)
     nightly = replace(
         batch,
         shared=np.where(early[:, None], older.shared, batch.shared),
@@ -125,6 +131,19 @@ def batches_of(loop: ClosedLoop, made: Day, known: LoopFeatures, day_before: Loo
     return {"context": batch, "nightly": nightly, "fresh": replace(nightly, shared=shared)}
 
 
+def _is_early(made: Day) -> NDArray[np.bool_]:
+    """Tell of each decision of a day whether it was made before the batch had ended: `(n,)`."""
+    return np.asarray(made.decided.logged.decided_at < _midnight(made) + np.timedelta64(round(BATCH_HOURS * 3600), "s"))
+
+
+def _midnight(made: Day) -> np.datetime64:
+    return np.datetime64(made.interval.start_at.replace(tzinfo=None), "us")
+
+
+def _microseconds(moments: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    return moments.astype("datetime64[us]").astype(np.int64)
+
+
 Rows = NDArray[np.float32]
 
 
@@ -136,7 +155,7 @@ def fresh_rows(
     Yields: p pages by place, their `(p, len(PROFILE))`, and `(p · k, len(FAMILIARITY))` of their titles.
     """
     for pages in _in_turn(visits.profile):
-        moments = np.full(len(known.profile_keys), np.datetime64(made.interval.start_at.replace(tzinfo=None), "us"))
+        moments = np.full(len(known.profile_keys), _midnight(made))
         moments[visits.profile[pages]] = visits.at[pages]
         before = {
             name: _before(events[name], column, known, moments)

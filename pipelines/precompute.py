@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 from models.error import ContractError, FeatureUnavailableError, NotReadyError
 from models.interval import Interval
 from pipelines.settings import Settings
-from serving.catalogue_index import microseconds
 from serving.catalogue_refresh import CatalogueRefresh
 from serving.chosen_page import ChosenPage
 from serving.event_log import EventLog
@@ -111,9 +110,8 @@ class _Run:
         self.n_profiles = self.n_decisions = 0
         self.version = scorer.policy.version if scorer.policy else ""
         self._settings, self._scorer, self._context, self._clock = settings, scorer, context, clock
-        self._epoch_us = timedelta(hours=settings.stickiness_hours) // timedelta(microseconds=1)
         self._began_at = clock()
-        self.epoch = microseconds(self._began_at) // self._epoch_us
+        self.epoch = scorer.epoch(self._began_at)
         ids = list(scorer.index.titles)
         self._titles = [
             tuple(AskedTitle(title_id=name, column=0) for name in ids[first : first + _TITLES_A_PAGE])
@@ -142,7 +140,7 @@ class _Run:
         self.n_profiles += 1
         for first in range(0, len(self._titles), _PAGES_TOGETHER):
             at = self._clock()
-            if microseconds(at) // self._epoch_us != self.epoch:
+            if self._scorer.epoch(at) != self.epoch:
                 raise NotReadyError(f"epoch {self.epoch} ended while its answers were made: begin again")
             asked = [
                 (lookup, PageRequest(profile_id=profile_id, titles=titles, context=self._context))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.batch import Floats, Keys
 from models.catalogue import Artwork, Catalogue, Title
+from models.epoch import ALL_KNOWN
 from models.identity import keys_of
 from models.kernel import ArtworkTable
 from models.layout import ARTWORK, TITLE
@@ -73,6 +74,8 @@ class CatalogueIndex:
         titles_bounded: `(T + 1, len(TITLE))` float64, the vectors as policies take them.
         motifs: `(A + 1,)` int64, equal for artworks of the same dominant motif; 0 for none.
         launched_us: `(A,)` int64, when each artwork may first be shown, microseconds since the epoch.
+        known_us: the end of the interval that the vectors are made of, microseconds since the epoch; `ALL_KNOWN` where
+            there is none yet.
         n_refused_vectors: how many vectors were not finite and are served as zeros.
     """
 
@@ -92,6 +95,7 @@ class CatalogueIndex:
     titles_bounded: Floats
     motifs: NDArray[np.int64]
     launched_us: NDArray[np.int64]
+    known_us: int
     n_refused_vectors: int
     _kept: dict[tuple[int, str, int | None], Candidates] = field(default_factory=dict, repr=False)
 
@@ -141,8 +145,11 @@ def build_index(catalogue: Catalogue, features: OnlineFeatures) -> CatalogueInde
     artwork_ids = [artwork.artwork_id for artwork in artworks]
     artwork_row = {name: row for row, name in enumerate(artwork_ids)}
     launched_us = np.array([microseconds(artwork.launched_at) for artwork in artworks], dtype=np.int64)
-    title_vectors, n_bad_titles = _padded(features.titles(title_ids), len(TITLE))
-    artwork_vectors, n_bad_artworks = _padded(features.artworks(artwork_ids), len(ARTWORK))
+    known_titles, known_artworks = features.titles(title_ids), features.artworks(artwork_ids)
+    title_vectors, n_bad_titles = _padded(known_titles.vectors, len(TITLE))
+    artwork_vectors, n_bad_artworks = _padded(known_artworks.vectors, len(ARTWORK))
+    # While a night's rows arrive, one view has them before the other.
+    known_us = [each.known_us for each in (known_titles, known_artworks) if each.known_us is not None]
     title_row = {name: row for row, name in enumerate(title_ids)}
     title_of = [title_row[artwork.title_id] for artwork in artworks]
     titles = {
@@ -167,6 +174,7 @@ def build_index(catalogue: Catalogue, features: OnlineFeatures) -> CatalogueInde
         titles_bounded=bounded(title_vectors).astype(np.float64),
         motifs=_motifs(artworks),
         launched_us=launched_us,
+        known_us=min(known_us, default=ALL_KNOWN),
         n_refused_vectors=n_bad_titles + n_bad_artworks,
     )
 

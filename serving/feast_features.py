@@ -11,14 +11,16 @@ import numpy as np
 from models.error import ContractError, FeatureUnavailableError
 from models.layout import ARTWORK, FEATURE_SERVICE, PROFILE, TITLE
 from serving.feature_store import open_feature_store
-from serving.features import ProfileFeatures, ProfileReader, Vectors
+from serving.features import KnownVectors, ProfileFeatures, ProfileReader, Vectors
 from serving.packed_online_store import PackedOnlineStore, PackedReader, key_of, view_name
-from serving.packed_row import stamps, unpack_arrays
+from serving.packed_row import NEVER, stamps, unpack_arrays
 from serving.settings import ScorerSettings
 
 _PROFILE_VIEWS: Final = ("profile_taste", "profile_familiarity")
 _BULK_VIEWS: Final = ("title_profile", "artwork_profile")
 _NO_KEYS, _NO_FLOATS = np.empty(0, np.int64), np.empty(0, np.float32)
+_Known = tuple[Vectors, int]
+"""A row's vector, and the moment that it was known at, microseconds since 1970."""
 
 _MOST_KEYS: Final = 65_536
 """Profiles whose spelled keys are kept: spelling one costs more than sending it."""
@@ -125,31 +127,32 @@ class FeastFeatures:
             impressions=np.array(columns["impressions"].values[0].float_list_val.val if met else (), np.float32),
         )
 
-    def titles(self, title_ids: Sequence[str]) -> Vectors:
+    def titles(self, title_ids: Sequence[str]) -> KnownVectors:
         """Read `(n, len(TITLE))` vectors in bulk; zeros for an unknown title."""
         return self._vectors("title_profile", "title_id", title_ids, len(TITLE))
 
-    def artworks(self, artwork_ids: Sequence[str]) -> Vectors:
+    def artworks(self, artwork_ids: Sequence[str]) -> KnownVectors:
         """Read `(m, len(ARTWORK))` vectors in bulk; zeros for an unknown artwork."""
         return self._vectors("artwork_profile", "artwork_id", artwork_ids, len(ARTWORK))
 
-    def _vectors(self, view: str, key: str, ids: Sequence[str], width: int) -> Vectors:
+    def _vectors(self, view: str, key: str, ids: Sequence[str], width: int) -> KnownVectors:
         """Read `(n, width)` vectors, by packed rows where there are: Feast's objects would keep pages waiting."""
-        out = np.zeros((len(ids), width), dtype=np.float32)
+        out, known_us = np.zeros((len(ids), width), dtype=np.float32), NEVER
         for first in range(0, len(ids), _CHUNK):
             chunk = list(ids[first : first + _CHUNK])
             if self._packed is None:
                 found = self._vectors_by_feast(view, key, chunk)
             else:
                 found = self._vectors_of_rows(self._packed, view, key, chunk)
-            for row, vector in found.items():
+            for row, (vector, at_us) in found.items():
                 out[first + row] = _checked(vector, width, chunk[row])
+                known_us = max(known_us, at_us)
         if self._packed is not None:
             known = self._bulk_keys[view]
             self._bulk_keys[view] = {name: known[name] for name in ids}
-        return out
+        return KnownVectors(out, None if known_us == NEVER else known_us)
 
-    def _vectors_of_rows(self, packed: PackedOnlineStore, view: str, key: str, ids: list[str]) -> dict[int, Vectors]:
+    def _vectors_of_rows(self, packed: PackedOnlineStore, view: str, key: str, ids: list[str]) -> dict[int, _Known]:
         known, config = self._bulk_keys[view], self._store.config
         for name in ids:
             if name not in known:
@@ -158,15 +161,15 @@ class FeastFeatures:
             rows = packed.read_packed(config, self._bulk_views[view], [known[name] for name in ids])
         except self._dead as error:
             raise _unanswered(key, ids[0], error) from error
-        arrays = {place: unpack_arrays(row, ids[place]) for place, row in enumerate(rows) if row is not None}
-        return {place: found["vector"] for place, found in arrays.items() if "vector" in found}
+        there = [(place, row, unpack_arrays(row, ids[place])) for place, row in enumerate(rows) if row is not None]
+        return {place: (found["vector"], stamps(row)[0]) for place, row, found in there if "vector" in found}
 
-    def _vectors_by_feast(self, view: str, key: str, ids: list[str]) -> dict[int, Vectors]:
+    def _vectors_by_feast(self, view: str, key: str, ids: list[str]) -> dict[int, _Known]:
         answer = self._read([f"{view}:vector"], key, ids)
-        values = answer.results[list(answer.metadata.feature_names.val).index("vector")].values
+        column = answer.results[list(answer.metadata.feature_names.val).index("vector")]
         return {
-            place: np.array(value.float_list_val.val, np.float32)
-            for place, value in enumerate(values)
+            place: (np.array(value.float_list_val.val, np.float32), known_at.ToMicroseconds())
+            for place, (value, known_at) in enumerate(zip(column.values, column.event_timestamps, strict=True))
             if value.HasField("float_list_val")
         }
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from math import isfinite
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,16 @@ from models.layout import ARTWORK, PROFILE, TITLE
 from models.vector import familiarity_vectors
 
 Vectors = NDArray[np.float32]
+
+
+class KnownVectors(NamedTuple):
+    """Vectors read in bulk, and the latest moment that any of them was known at; None where there is none.
+
+    A row's moment is the end of the interval that it was made of, microseconds since 1970.
+    """
+
+    vectors: Vectors
+    known_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +76,11 @@ class OnlineFeatures(Protocol):
         """Read one profile's row; None where there is none, or one that is stale at `at`."""
         ...
 
-    def titles(self, title_ids: Sequence[str]) -> Vectors:
+    def titles(self, title_ids: Sequence[str]) -> KnownVectors:
         """Read `(n, len(TITLE))` vectors in bulk; zeros for an unknown title."""
         ...
 
-    def artworks(self, artwork_ids: Sequence[str]) -> Vectors:
+    def artworks(self, artwork_ids: Sequence[str]) -> KnownVectors:
         """Read `(m, len(ARTWORK))` vectors in bulk; zeros for an unknown artwork."""
         ...
 
@@ -95,7 +105,7 @@ class InMemoryFeatures:
     """Online features held in dictionaries: for tests, simulations and whoever runs no feature store.
 
     Args: profiles, each row with the moment it was known at; titles and artworks, vectors by id; ttl, the age from
-    which a profile's row counts as missing.
+    which a profile's row counts as missing; known_us, when the vectors were known, microseconds since 1970.
     """
 
     def __init__(
@@ -105,11 +115,13 @@ class InMemoryFeatures:
         artworks: Mapping[str, Vectors] | None = None,
         *,
         ttl: timedelta = timedelta(days=90),
+        known_us: int | None = None,
     ) -> None:
         self._profiles = dict(profiles or {})
         self._titles = dict(titles or {})
         self._artworks = dict(artworks or {})
         self._ttl = ttl
+        self._known_us = known_us
 
     def profile(self, profile_id: str, at: datetime) -> ProfileFeatures | None:
         """Look one profile up; None where there is none or it is older than the time to live."""
@@ -120,13 +132,13 @@ class InMemoryFeatures:
         """Make none: a look-up in memory waits for nothing, and whoever inherits it may."""
         return None
 
-    def titles(self, title_ids: Sequence[str]) -> Vectors:
+    def titles(self, title_ids: Sequence[str]) -> KnownVectors:
         """Stack the titles' vectors, `(n, len(TITLE))`."""
-        return _stack(self._titles, title_ids, len(TITLE))
+        return KnownVectors(_stack(self._titles, title_ids, len(TITLE)), self._known_us)
 
-    def artworks(self, artwork_ids: Sequence[str]) -> Vectors:
+    def artworks(self, artwork_ids: Sequence[str]) -> KnownVectors:
         """Stack the artworks' vectors, `(m, len(ARTWORK))`."""
-        return _stack(self._artworks, artwork_ids, len(ARTWORK))
+        return KnownVectors(_stack(self._artworks, artwork_ids, len(ARTWORK)), self._known_us)
 
 
 def familiarity_matrix(profile: ProfileFeatures | None, title_keys: Keys) -> Vectors:

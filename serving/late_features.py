@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from models.error import MarqueeError
-from serving.features import InMemoryFeatures, OnlineFeatures, ProfileFeatures, ProfileReader, Vectors
+from serving.features import InMemoryFeatures, KnownVectors, OnlineFeatures, ProfileFeatures, ProfileReader
 
 
 class LateFeatures:
@@ -37,10 +37,10 @@ class LateFeatures:
         """Make a reader of the store; None while it is not open."""
         return self._found.profile_reader() if self.state == "ok" else None
 
-    def titles(self, title_ids: Sequence[str]) -> Vectors:
+    def titles(self, title_ids: Sequence[str]) -> KnownVectors:
         """Read title vectors from the store, zeros while it is not open."""
         return self._found.titles(title_ids)
 
-    def artworks(self, artwork_ids: Sequence[str]) -> Vectors:
+    def artworks(self, artwork_ids: Sequence[str]) -> KnownVectors:
         """Read artwork vectors from the store, zeros while it is not open."""
         return self._found.artworks(artwork_ids)

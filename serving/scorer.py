@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Lock
 
 import numpy as np
@@ -13,6 +13,7 @@ from models.batch import Floats
 from models.catalogue import Catalogue
 from models.decision import Cell, Page
 from models.draw import draw, gumbel
+from models.epoch import Epochs
 from models.error import MarqueeError
 from models.identity import keys_of
 from models.kernel import CompiledPolicy
@@ -81,7 +82,7 @@ class Scorer:
         self._new_page_id = new_page_id or page_ids()
         self._uniform_share = settings.uniform_cell_share
         self._motif_factor = settings.repeated_motif_factor
-        self._epoch_us = timedelta(hours=settings.stickiness_hours) // timedelta(microseconds=1)
+        self._epochs = Epochs.of(settings.stickiness_hours, settings.stickiness_patience_hours)
 
     @property
     def index(self) -> CatalogueIndex:
@@ -102,6 +103,10 @@ class Scorer:
     def policy(self, policy: LoadedPolicy | None) -> None:
         with self._replacing:
             self._in_force = _in_force(self._in_force.index, policy)
+
+    def epoch(self, at: datetime) -> int:
+        """Tell the stickiness epoch, by number, that a page of this moment would be drawn in."""
+        return self._epochs.at(microseconds(at), self.index.known_us)
 
     def decide(self, request: PageRequest, at: datetime) -> Page:
         """Read the profile's features, choose an artwork for each title, and record how.
@@ -204,7 +209,7 @@ class Scorer:
     def _drawn(
         self, batch: PageBatch, lookups: Sequence[Lookup], at: datetime, verdict: "_Verdict", laps: Laps
     ) -> list[ChosenPage]:
-        epoch = microseconds(at) // self._epoch_us
+        epoch = self._epochs.at(microseconds(at), batch.index.known_us)
         epochs = np.full(len(batch), epoch, dtype=np.int64).view(np.uint64)
         pmf, keys = verdict.pmf, (batch.profile_keys, batch.title_keys, batch.artwork_keys, epochs)
         if verdict.guaranteed is None:

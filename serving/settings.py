@@ -44,6 +44,9 @@ class ScorerSettings(BaseSettings):
     segment_seconds: float = Field(default=10.0, gt=0, description="an event log segment is closed at this age")
     segment_bytes: int = Field(default=64 * 2**20, gt=0, description="and at this size")
     stickiness_hours: float = Field(default=24.0, gt=0, description="how long a draw stays the same")
+    stickiness_patience_hours: float = Field(
+        default=3.0, ge=0, description="how long the next epoch waits for the features of its beginning"
+    )
     repeated_motif_factor: float = Field(
         default=1.0,
         gt=0,

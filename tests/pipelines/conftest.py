@@ -37,9 +37,9 @@ def serve(world: World, features: FeastFeatures) -> None:
         profile = features.profile(row["profile_id"], row["decided_at"])
         vector = np.zeros(32, np.float32) if profile is None else profile.vector
         parts = (
-            features.titles([row["title_id"]]),
+            features.titles([row["title_id"]]).vectors,
             familiarity_matrix(profile, keys_of([row["title_id"]])),
-            features.artworks([row["artwork_id"]]),
+            features.artworks([row["artwork_id"]]).vectors,
         )
         row["profile_features"] = vector.astype("<f4").tobytes()
         row["features"] = np.concatenate([part[0] for part in parts]).astype("<f4").tobytes()

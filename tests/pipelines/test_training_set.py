@@ -83,10 +83,12 @@ def test_vectors_are_those_that_were_online_when_the_last_day_was_served(feast_w
             profile = features.profile(decision["profile_id"], decision["decided_at"])
             vector = np.zeros(32) if profile is None else profile.vector
             np.testing.assert_array_equal(shared[PROFILE_PART], vector)
-            np.testing.assert_array_equal(shared[TITLE_PART], features.titles([decision["title_id"]])[0])
+            np.testing.assert_array_equal(shared[TITLE_PART], features.titles([decision["title_id"]]).vectors[0])
             met = familiarity_matrix(profile, keys_of([decision["title_id"]]))[0]
             np.testing.assert_array_equal(shared[FAMILIARITY_PART], met)
-            np.testing.assert_array_equal(batch.batch.artworks[first:last], features.artworks(decision["actions"]))
+            np.testing.assert_array_equal(
+                batch.batch.artworks[first:last], features.artworks(decision["actions"]).vectors
+            )
     assert n_checked > 20
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from models.identity import keys_of
 from models.layout import ARTWORK, PROFILE, TITLE
-from serving.features import OnlineFeatures, ProfileFeatures, Vectors
+from serving.catalogue_index import microseconds
+from serving.features import KnownVectors, OnlineFeatures, ProfileFeatures, Vectors
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 TTL = timedelta(days=90)
@@ -16,7 +17,7 @@ TTL = timedelta(days=90)
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What an adapter is to be filled with: rows by id, a profile's with the moment it was known at."""
+    """What an adapter is to be filled with: rows by id, a profile's with the moment it was known at, others at NOW."""
 
     profiles: dict[str, tuple[ProfileFeatures, datetime]]
     titles: dict[str, Vectors]
@@ -64,11 +65,14 @@ def check_online_features(open_with: Callable[[Rows], OnlineFeatures]) -> None:
     _check_bulk(features.artworks, rows.artworks, len(ARTWORK))
 
 
-def _check_bulk(read: Callable[[list[str]], Vectors], known: dict[str, Vectors], width: int) -> None:
+def _check_bulk(read: Callable[[list[str]], KnownVectors], known: dict[str, Vectors], width: int) -> None:
     ids = [*reversed(known), "unknown", *known]
-    found = read(ids)
+    found, known_us = read(ids)
+    assert known_us == microseconds(NOW)
     assert found.shape == (len(ids), width)
     assert found.dtype == np.float32
     zeros = np.zeros(width, dtype=np.float32)
     np.testing.assert_array_equal(found, np.stack([known.get(name, zeros) for name in ids]))
-    assert read([]).shape == (0, width)
+    nothing = read([])
+    assert nothing.vectors.shape == (0, width)
+    assert nothing.known_us in {None, microseconds(NOW)}, "an adapter may know it of all rows at once"

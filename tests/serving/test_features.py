@@ -4,8 +4,9 @@ import pytest
 from models.error import ContractError
 from models.identity import hash64, keys_of
 from models.layout import PROFILE
+from serving.catalogue_index import microseconds
 from serving.features import InMemoryFeatures, ProfileFeatures, familiarity_matrix
-from tests.serving.feature_contract import TTL, Rows, check_online_features
+from tests.serving.feature_contract import NOW, TTL, Rows, check_online_features
 
 
 def _profile(titles: list[str], minutes: list[float], impressions: list[float]) -> ProfileFeatures:
@@ -15,7 +16,7 @@ def _profile(titles: list[str], minutes: list[float], impressions: list[float]) 
 
 def test_features_in_memory_keep_the_contract() -> None:
     def open_with(rows: Rows) -> InMemoryFeatures:
-        return InMemoryFeatures(rows.profiles, rows.titles, rows.artworks, ttl=TTL)
+        return InMemoryFeatures(rows.profiles, rows.titles, rows.artworks, ttl=TTL, known_us=microseconds(NOW))
 
     check_online_features(open_with)
 

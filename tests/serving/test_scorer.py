@@ -16,7 +16,7 @@ from models.draw import draw
 from models.error import FeatureUnavailableError
 from models.identity import keys_of
 from models.layout import ARTWORK, CONTEXT_PART, FAMILIARITY, FEATURE_SERVICE, PROFILE, TITLE
-from serving.catalogue_index import build_index
+from serving.catalogue_index import build_index, microseconds
 from serving.features import InMemoryFeatures, OnlineFeatures, ProfileFeatures
 from serving.lookup import COLD
 from serving.page_batch import build_page_batch
@@ -107,6 +107,16 @@ def test_artworks_are_drawn_as_often_as_their_propensity_says() -> None:
         # Five standard errors: draws are keyed by fixed ids, so the outcome is the same at every run.
         tolerance = 5 * np.sqrt(expected * (1 - expected) / n_profiles)
         assert shown[f"t0-a{place}"] / n_profiles == pytest.approx(expected, abs=tolerance)
+
+
+def test_an_epoch_waits_until_the_features_of_its_beginning_are_in_the_index() -> None:
+    today = NOW.replace(hour=0, minute=0)
+    scorer = _scorer(loaded("v1"), features=InMemoryFeatures(known_us=microseconds(today - timedelta(days=1))))
+    epochs = [scorer.decide(_ask(), today + timedelta(hours=hour)).epoch for hour in (-1, 1, 4)]
+    number = int(today.timestamp() // 86_400)
+    assert epochs == [number - 1, number - 1, number], "it waits for three hours"
+    scorer.index = build_index(example_catalogue(), InMemoryFeatures(known_us=microseconds(today)))
+    assert scorer.decide(_ask(), today + timedelta(hours=1)).epoch == number
 
 
 def test_the_same_request_gives_the_same_artwork_all_epoch_long_and_another_epoch_redraws() -> None:
@@ -208,8 +218,8 @@ def test_features_are_logged_as_they_were_served() -> None:
         title, familiarity, artwork = np.split(
             np.frombuffer(decision.features, "<f4"), [len(TITLE), len(TITLE) + len(FAMILIARITY)]
         )
-        np.testing.assert_array_equal(title, features.titles([decision.title_id])[0])
-        np.testing.assert_array_equal(artwork, features.artworks([decision.artwork_id])[0])
+        np.testing.assert_array_equal(title, features.titles([decision.title_id]).vectors[0])
+        np.testing.assert_array_equal(artwork, features.artworks([decision.artwork_id]).vectors[0])
         seen = np.float32([1, np.log1p(30), np.log1p(4)]) if decision.title_id == "t1" else np.zeros(3)
         np.testing.assert_allclose(familiarity, seen, rtol=1e-6)
 

@@ -14,7 +14,7 @@ import structlog
 from models.error import BundleError, ContractError, FeatureUnavailableError
 from models.layout import TITLE
 from serving.catalogue_file import write_catalogue
-from serving.features import InMemoryFeatures, OnlineFeatures, ProfileFeatures, Vectors
+from serving.features import InMemoryFeatures, KnownVectors, OnlineFeatures, ProfileFeatures
 from serving.late_features import LateFeatures
 from serving.lookup import BudgetedLookup
 from serving.policy_source import BundlePolicySource
@@ -236,7 +236,7 @@ def test_a_store_that_is_dead_at_the_start_leaves_every_title_cold_and_is_read_w
     class Dead(InMemoryFeatures):
         is_dead = True
 
-        def titles(self, title_ids: Sequence[str]) -> Vectors:
+        def titles(self, title_ids: Sequence[str]) -> KnownVectors:
             if self.is_dead:
                 raise FeatureUnavailableError("redis is gone")
             return super().titles(title_ids)
