@@ -10,13 +10,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from serving.answer import Problem, Refusal
+from serving.request import CONTROL_CHARACTERS
 
 JSON = "application/json"
 _T = TypeVar("_T")
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
 _UNKNOWN = re.compile(r"unknown field `(?P<name>.*?)`(?: - at `|$)", re.DOTALL)
-_LEADING_FIELD = re.compile(r"^(?P<name>[a-z_]+) (?:(?:and|or) [a-z_]+ )?must ")
+_LEADING_FIELD = re.compile(r"^(?P<name>[a-z_]+(?:\[\d+\]\.[a-z_]+)?) (?:(?:and|or) [a-z_]+ )?must ")
+_CONTROLS = re.compile(f"[{CONTROL_CHARACTERS}]")
 _MAX_FIELD = 200
 _MAX_MESSAGE = 400
 _encoder = msgspec.json.Encoder()
@@ -84,13 +86,14 @@ def decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
     """Decode a body.
 
     Raises:
-        RefusedError: 400 if it is not JSON, 422 with the field if it breaks the contract or comes twice.
+        RefusedError: 400 if it is not JSON, 422 with the field if it breaks the contract, comes twice, or holds
+            control characters.
     """
     try:
         decoded = decoder.decode(body)
         # What is decoded is JSON, and no deeper than its type: what is left to be seen is what msgspec lets pass.
-        if not _names_each_once(body):
-            _once.decode(body.decode())
+        if not (_is_printable(body) and _names_each_once(body)):
+            _refuse_controls(_once.decode(body.decode()), "")
         return decoded
     except msgspec.ValidationError as error:
         raise RefusedError(422, str(error), field_of(str(error))) from error
@@ -100,21 +103,43 @@ def decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
         raise RefusedError(400, f"JSON is malformed: not UTF-8: {error.reason}") from error
 
 
+def _is_printable(body: bytes) -> bool:
+    """Tell, for most JSON, that no string in it has a control character; False says nothing.
+
+    Those below a space are no JSON unless they are spelled as escapes.
+    """
+    return b"\\" not in body and b"\x7f" not in body and (body.isascii() or not _CONTROLS.search(body.decode()))
+
+
 def _names_each_once(body: bytes) -> bool:
-    """Tell, for most JSON without a name twice in one object, that it has none; False says nothing.
+    """Tell of JSON without escapes whether it has no name twice in one object.
 
     A decoder keeps one of the fields of a name. Where no colon is spelled as an escape, a body has more colons than
     what is kept of it exactly when a field was dropped: with the field goes at least the colon after its name.
     """
-    return b"\\" not in body and body.count(b":") == _encoder.encode(_plain.decode(body)).count(b":")
+    return body.count(b":") == _encoder.encode(_plain.decode(body)).count(b":")
 
 
-def _refuse_repeated(pairs: list[tuple[str, Any]]) -> None:
-    """Refuse an object with a name in it twice: every reader takes another one of the two for true."""
-    if len(dict(pairs)) < len(pairs):
+def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object; refuse one with a name in it twice: every reader takes another one of the two for true."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
         raise RefusedError(422, f"Object has the field `{repeated}` more than once", repeated)
+    return made
+
+
+def _refuse_controls(value: Any, path: str) -> None:
+    """Refuse a string with a control character, wherever it is."""
+    if isinstance(value, str) and _CONTROLS.search(value):
+        raise RefusedError(422, f"{path} must have no control characters", path)
+    if isinstance(value, dict):
+        for name, each in value.items():
+            _refuse_controls(each, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for place, each in enumerate(value):
+            _refuse_controls(each, f"{path}[{place}]")
 
 
 _once = json.JSONDecoder(object_pairs_hook=_refuse_repeated)

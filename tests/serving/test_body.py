@@ -1,6 +1,7 @@
 """A body that names a field twice is refused, however it is spelled; any other is not."""
 
 import json
+import unicodedata
 from typing import Any
 
 import msgspec
@@ -13,6 +14,9 @@ from serving.request import PageRequest
 
 _decoder = msgspec.json.Decoder(PageRequest)
 _anything: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+_texts = st.text(
+    st.characters(exclude_categories=["Cs"]) | st.sampled_from("\x7f\x85\u2028\u2029\x00"), min_size=1, max_size=6
+)
 _names = st.text(alphabet='ab:"\\ué', max_size=3)
 _values = st.recursive(
     st.none() | st.integers(-9, 9) | _names,
@@ -61,3 +65,37 @@ def test_a_field_twice_is_named(body: bytes, field: str) -> None:
     with pytest.raises(RefusedError) as refused:
         decode(_decoder, body)
     assert (refused.value.status, refused.value.field) == (422, field)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"profile_id": "p\\u0000", "titles": ["t"]}', "profile_id"),
+        (b'{"profile_id": "p", "titles": ["t", "\x7f"]}', "titles[1]"),
+        (b'{"profile_id": "p", "titles": [{"title_id": "t\\n"}]}', "titles[0].title_id"),
+        (b'{"profile_id": "p", "titles": [{"title_id": "t", "artworks": ["a", "\\r"]}]}', "titles[0].artworks[1]"),
+        ('{"profile_id": "p", "titles": ["t"], "context": {"device": "\u2028"}}'.encode(), "context.device"),
+        ('{"profile_id": "\u0085", "titles": ["t"]}'.encode(), "profile_id"),
+    ],
+)
+def test_a_control_character_is_refused_however_it_is_spelled(body: bytes, field: str) -> None:
+    with pytest.raises(RefusedError, match="control characters") as refused:
+        decode(_decoder, body)
+    assert (refused.value.status, refused.value.field) == (422, field)
+
+
+@given(_texts, st.booleans(), st.booleans())
+def test_text_without_control_characters_passes_and_no_other_does(text: str, ascii_only: bool, is_spread: bool) -> None:
+    page = {"profile_id": text, "titles": ["t"]}
+    body = json.dumps(page, ensure_ascii=ascii_only, indent=2 if is_spread else None).encode()
+    if any(unicodedata.category(each) in {"Cc", "Zl", "Zp"} for each in text):
+        with pytest.raises(RefusedError, match="control characters"):
+            decode(_decoder, body)
+    else:
+        assert decode(_decoder, body).profile_id == text
+
+
+def test_artworks_that_repeat_are_named_with_their_title() -> None:
+    with pytest.raises(RefusedError, match="must not repeat") as refused:
+        decode(_decoder, b'{"profile_id": "p", "titles": ["t", {"title_id": "u", "artworks": ["a", "a"]}]}')
+    assert (refused.value.status, refused.value.field) == (422, "titles[1].artworks")
