@@ -44,7 +44,7 @@ def population_stability(reference: ArrayLike, newest: ArrayLike, n_bins: int = 
     m, n = was.sum(), now.sum()
     if m <= 0 or n <= 0:
         raise ValueError(f"both sides must have counts, got {m:g} and {n:g}")
-    bins = _merged(was / m, n_bins)
+    bins = _merged(was, n_bins)
     k = int(bins[-1]) + 1
     q, p = (np.bincount(bins, weights=side, minlength=k) + _PRIOR for side in (was, now))
     q, p = q / q.sum(), p / p.sum()
@@ -53,7 +53,9 @@ def population_stability(reference: ArrayLike, newest: ArrayLike, n_bins: int = 
     return Stability(float(((p - q) * np.log(p / q)).sum()), float(by_chance))
 
 
-def _merged(shares: NDArray[np.float64], n_bins: int) -> NDArray[np.int64]:
+def _merged(counts: NDArray[np.float64], n_bins: int) -> NDArray[np.int64]:
     """Give each fine bin the number of its coarse one: `(b,)`, from 0 without a gap."""
-    middle = np.cumsum(shares) - shares / 2
-    return np.unique(np.minimum((middle * n_bins).astype(np.int64), n_bins - 1), return_inverse=True)[1]
+    # Whole numbers throughout: a middle that lies on an edge must not fall to either side by rounding.
+    twice_middle = 2 * np.cumsum(counts) - counts
+    coarse = np.minimum(twice_middle * n_bins // (2 * counts.sum()), n_bins - 1)
+    return np.unique(coarse, return_inverse=True)[1]
