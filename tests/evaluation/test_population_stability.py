@@ -29,7 +29,7 @@ counts = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), min_size=
 
 
 @given(counts)
-@example([(4, 9), (3, 99), (4, 299)])
+@example([(10, 9), (1, 99), (1, 299), (8, 0)])
 def test_it_is_the_sum_over_bins_and_never_below_0(pairs):
     reference, newest = ([pair[side] + 1 for pair in pairs] for side in (0, 1))
     found = population_stability(reference, newest).index
