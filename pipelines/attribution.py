@@ -143,10 +143,14 @@ def _hashed(key: object) -> int:
 def _of_repeated(rows: ibis.Table, key: str) -> ibis.Table:
     """Choose the rows whose key occurs more than once, a few: only those have to be ranked or grouped.
 
-    Hashes are counted instead of keys, at half the cost; where two keys share one, a few more rows are ranked.
+    Hashes are looked at instead of keys, at half the cost; where two keys share one, a few more rows are ranked. And
+    they are numbered and not counted: that takes no table of all of them.
     """
-    counted = rows.group_by(place=_hashed(rows[key])).agg(n_rows=rows.count())
-    return rows.mutate(place=_hashed(rows[key])).semi_join(counted.filter(counted.n_rows > 1), "place").drop("place")
+    places = rows.select(place=_hashed(rows[key]))
+    numbered = places.mutate(nth=ibis.row_number().over(group_by=places.place))
+    # The second row of each: once for a hash, however often it occurs.
+    again = numbered.filter(numbered.nth == 1)
+    return rows.mutate(place=_hashed(rows[key])).semi_join(again, "place").drop("place")
 
 
 def _firsts_of_repeated(impressions: ibis.Table, maturity: timedelta) -> ibis.Table:
@@ -175,7 +179,6 @@ def _credited(
 
     Args: firsts, when decisions that were reported more than once were seen first; the others were seen once.
     """
-    reported_by = ibis.greatest(plays.received_at, plays.started_at + _span(grace))
     exposures = impressions.select("decision_id", "profile_id", "title_id", "seen_at", reported_at="received_at")
     touches = plays.inner_join(
         exposures,
@@ -185,13 +188,19 @@ def _credited(
             exposures.seen_at <= plays.started_at,
             # No decision that is reported in time is seen before it was seen first: its window is no longer open.
             plays.started_at < exposures.seen_at + _span(window),
-            # The least of two, so that only touches are held to it and not every impression.
-            exposures.reported_at <= ibis.least(exposures.seen_at + _span(window + grace), reported_by),
         ],
     )
-    touches = touches.left_join(firsts.select("decision_id", "first_seen_at"), "decision_id")
-    touches = touches.mutate(first_seen_at=touches.first_seen_at.coalesce(touches.seen_at))
-    touches = touches.filter(touches.started_at < touches.first_seen_at + _span(window))
+    touches = touches.left_join(firsts.select("decision_id", "first_seen_at"), "decision_id").drop("decision_id_right")
+    # What nearly every touch meets is asked first: the sums of times are what costs, and few need them.
+    in_time = touches.reported_at <= touches.seen_at + _span(window + grace)
+    by_the_play = (touches.reported_at <= touches.received_at) | (
+        touches.reported_at <= touches.started_at + _span(grace)
+    )
+    is_open = touches.started_at < touches.first_seen_at + _span(window)
+    touches = touches.filter(
+        ibis.ifelse(touches.reported_at <= touches.started_at, True, in_time & by_the_play),
+        ibis.ifelse(touches.first_seen_at.isnull(), True, is_open),
+    ).mutate(first_seen_at=touches.first_seen_at.coalesce(touches.seen_at))
     order = {name: touches[name] for name in ("seen_at", "decision_id", "first_seen_at")}
     # A play's columns are all alike by now; min only picks one.
     of_play = {name: touches[name].min() for name in ("started_at", "received_at", "minutes", "completion")}
