@@ -20,8 +20,8 @@ N_PAGES, N_TITLES, N_PROFILES = 400, 3, 100
 TAKES = (0.7, 0.1, 0.1)
 
 
-def make_home(home: Path, n_days: int = 3) -> Settings:
-    """Make a home with `n_days` of log and nothing built yet; the gate is easy to please."""
+def make_home(home: Path, n_days: int = 3, first: int = 0) -> Settings:
+    """Make a home with `n_days` of log from the world's `first` day on, and nothing built yet; its gate is easy."""
     settings = Settings(
         home=home,
         feature_repo=ROOT / "feature_repo",
@@ -33,8 +33,8 @@ def make_home(home: Path, n_days: int = 3) -> Settings:
         gate_min_effective_sample=50.0,
     )
     write_catalogue(catalogue(), settings.catalogue_path)
-    for number in range(n_days):
-        write_segment(settings.events_dir, day_of_log(number), writer=f"w{number}")
+    for place, number in enumerate(range(first, first + n_days)):
+        write_segment(settings.events_dir, day_of_log(number), writer=f"w{place}")
     return settings
 
 
