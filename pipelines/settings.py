@@ -51,6 +51,9 @@ class Settings(ScorerSettings):
     gate_alpha: float = Field(
         default=0.05, gt=0, lt=1, description="chance that a champion ever loses its place to a policy no better"
     )
+    gate_planned_days: float = Field(
+        default=30.0, gt=0, description="looks of a champion's first days, a look an interval, have most of gate_alpha"
+    )
     gate_min_profiles: int = Field(default=200, ge=2, description="fewer held-out profiles are held")
     gate_min_effective_sample: float = Field(default=500.0, gt=0, description="a smaller effective sample is held")
     gate_min_matured_share: float = Field(
