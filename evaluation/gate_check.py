@@ -16,8 +16,9 @@ class GateRules(msgspec.Struct, frozen=True, kw_only=True):
 
     `alpha` is the probability with which a champion ever loses its place to a policy that is no better, over all
     candidates and all looks. `max_weight_errors` is how many standard errors a mean weight may be off 1. `check_alpha`
-    is how often a sound log fails one of the two checks of its draw, whose tests share it. `min_rewarded` asks for so
-    many decisions with a reward, and as many without. `min_matured_share` asks for the share of the window's decisions
+    is how often a sound log fails one of the two checks of its draw, whose tests share it. `min_effective_sample` asks
+    for so many independent decisions (`Support.independent_sample_size`), `min_rewarded` for so many decisions with a
+    reward, and as many without. `min_matured_share` asks for the share of the window's decisions
     whose rewards are known. `max_segment_loss` is the take fraction that a segment may be shown to lose, by an interval
     that holds for all segments at once. `max_changed_share` limits the share of changed artworks.
 
@@ -99,11 +100,12 @@ def rewarded(case: Case) -> Check:
 
 
 def effective_sample(case: Case) -> Check:
-    """Ask that each side's weights rest on enough of the log."""
-    worst, least = min(case.sides, key=lambda side: side.support.effective_sample_size), case.rules.min_effective_sample
-    size = worst.support.effective_sample_size
-    detail = f"support is {'ample' if size >= least else 'too thin'}: the effective sample size of {worst.name}"
-    return Check("effective_sample", size >= least, f"{detail} is {size:,.1f} of {least:,.0f} needed")
+    """Ask that each side's weights rest on enough of the log, in which a sticky draw seen again is nothing new."""
+    worst, least = min(case.sides, key=_independent), case.rules.min_effective_sample
+    size, support = _independent(worst), "ample" if _independent(worst) >= least else "too thin"
+    detail = f"support is {support}: {worst.name} rests on {size:,.1f} independent decisions of {least:,.0f} needed"
+    kish = f"its effective sample size, repeats of draws included, is {worst.support.effective_sample_size:,.1f}"
+    return Check("effective_sample", size >= least, f"{detail} ({kish})")
 
 
 def mean_weight(case: Case) -> Check:
@@ -196,6 +198,10 @@ def _told(worst: TitleShare) -> str:
         f"title {worst.title}, whose artwork {worst.artwork} has a share of {worst.share:.3f} of {worst.n_draws:,} "
         f"draws in the uniform cell where {worst.expected:.3f} is expected"
     )
+
+
+def _independent(side: PolicyResult) -> float:
+    return side.support.independent_sample_size
 
 
 def _high(segment: SegmentResult) -> float:

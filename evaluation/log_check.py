@@ -122,7 +122,7 @@ def _p_same(rows: Floats, directions: Floats) -> float | None:
     longest = float(np.sqrt((rows**2).sum(axis=1).max()))
     if off <= longest * _SAME:
         return None
-    return min(1.0, rows.shape[1] * (longest / (longest + off)) ** len(rows))
+    return float(min(1.0, rows.shape[1] * (longest / (longest + off)) ** len(rows)))
 
 
 def _group(position: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -80,7 +80,8 @@ _ESTIMATOR_NOTE = (
 _DIFFERENCE_NOTE = "Doubly robust, candidate less champion, paired by profile. The gate looks at its one-sided bounds."
 _WEIGHT_NOTE = (
     "A weight is how much more often the policy does what the log did. The effective sample size says how many equally "
-    "weighted decisions the estimate is worth."
+    "weighted decisions the estimate is worth, a sticky draw counted as often as it was seen. The gate asks for "
+    "independent ones: what is left when repeats count for nothing."
 )
 _DAY_NOTE = (
     "Replay of each UTC day, with an interval for each day by itself. Days with few matches jump about: that alone "

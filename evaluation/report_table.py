@@ -58,7 +58,7 @@ def segment_table(comparison: Comparison) -> str:
 
 def support_table(evaluation: Evaluation, names: Sequence[str]) -> str:
     """Lay out how much of the log speaks for each of `names`."""
-    head = ("policy", "effective sample", "mean weight", "largest", "zero", "matched", "changed share")
+    head = ("policy", "effective sample", "independent", "mean weight", "largest", "zero", "matched", "changed share")
     return table(head, (_support_cells(evaluation.policy(name)) for name in names))
 
 
@@ -67,6 +67,7 @@ def _support_cells(result: PolicyResult) -> tuple[str, ...]:
     return (
         escape(result.name),
         f"{support.effective_sample_size:,.1f}",
+        f"{support.independent_sample_size:,.1f}",
         f"{support.mean_weight:.4f}<small>± {support.mean_weight_error:.4f}</small>",
         f"{support.max_weight:,.2f}",
         f"{support.n_zero_weight:,}",

@@ -50,6 +50,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     difference: Estimate | None
     policies: dict[str, dict[str, Estimate]]
     effective_sample_sizes: dict[str, float]
+    independent_sample_sizes: dict[str, float]
     report: str | None = None
 
 
@@ -139,6 +140,7 @@ def compare(
         difference=verdict.difference,
         policies={result.name: result.estimates for result in found.policies},
         effective_sample_sizes={result.name: result.support.effective_sample_size for result in found.policies},
+        independent_sample_sizes={result.name: result.support.independent_sample_size for result in found.policies},
         report=str(report) if report else None,
     )
 

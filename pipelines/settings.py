@@ -55,7 +55,9 @@ class Settings(ScorerSettings):
         default=30.0, gt=0, description="looks of a champion's first days, a look an interval, have most of gate_alpha"
     )
     gate_min_profiles: int = Field(default=200, ge=2, description="fewer held-out profiles are held")
-    gate_min_effective_sample: float = Field(default=500.0, gt=0, description="a smaller effective sample is held")
+    gate_min_effective_sample: float = Field(
+        default=500.0, gt=0, description="a policy whose weights leave fewer independent decisions is held"
+    )
     gate_min_matured_share: float = Field(
         default=0.5, ge=0, le=1, description="a window of which fewer rewards are known is held"
     )

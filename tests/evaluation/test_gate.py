@@ -147,7 +147,7 @@ HELD: dict[str, tuple[GateRules, Callable[[Evaluation], Evaluation], str]] = {
     "effective_sample": (
         GateRules(min_effective_sample=1e6),
         lambda same: same,
-        r"support is too thin: the effective sample size of taste is [\d,.]+ of 1,000,000 needed",
+        r"support is too thin: taste rests on [\d,.]+ independent decisions of 1,000,000 needed",
     ),
     "rewarded": (GateRules(min_rewarded=9_000), lambda same: same, "decisions were rewarded, fewer than 9,000"),
     "changed_share": (GateRules(max_changed_share=0.1), lambda same: same, "of artworks would change, more than 0.100"),

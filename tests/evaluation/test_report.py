@@ -124,6 +124,7 @@ def test_every_figure_of_the_estimators_is_in_the_table(evaluation: Evaluation, 
             assert f"{estimate.value:.5f}" in text
             assert f"{estimate.low:.5f} … {estimate.high:.5f}" in text
         assert f"{result.support.effective_sample_size:,.1f}" in text
+        assert f"{result.support.independent_sample_size:,.1f}" in text
     assert "0.12346" in text
     assert "never is left out: no overlap" in text
 

@@ -207,6 +207,7 @@ def test_a_promotion_and_a_refusal_have_their_exit_codes(monkeypatch: pytest.Mon
             difference=None,
             policies={"a": {}, "b": {}},
             effective_sample_sizes={"a": 1.0, "b": 2.0},
+            independent_sample_sizes={"a": 1.0, "b": 1.0},
         )
         arguments = ["evaluate", "a", "--against", "b", "--from", "2026-11-01", "--to", "2026-11-02"]
         done = CliRunner().invoke(app, arguments)
