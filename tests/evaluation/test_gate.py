@@ -298,29 +298,6 @@ def test_the_promotable_candidate_with_the_best_lower_bound_is_chosen(evaluation
     assert choose([]) is None
 
 
-def test_false_promotions_on_the_null_stay_near_alpha_with_many_candidates_and_sticky_draws() -> None:
-    """One look, ten candidates that are no better, every draw seen five times."""
-    rng, n_runs, promoted = np.random.default_rng(12), 60, 0
-    rules = GateRules(min_effective_sample=50, min_rewarded=1)
-    for _ in range(n_runs):
-        base = make_world(rng, n_profiles=200, per_profile=2, lift=0.0, base=0.3).logged
-        rows = np.repeat(np.arange(len(base)), 5)
-        world = log_of(*_sticky(base.batch.take(rows), base.take(rows), rng))
-        policies = {"uniform": UniformPolicy()} | {
-            f"candidate-{place}": Fixed(rng.dirichlet(np.ones(4), len(base))[rows].ravel()) for place in range(10)
-        }
-        evaluation = evaluate(policies, lambda world=world: iter([world]), champion="uniform")  # type: ignore[misc]
-        promoted += choose([judge(evaluation, f"candidate-{place}", rules) for place in range(10)]) is not None
-    # at most 0.05 is promised: of 60 runs 3, and four standard errors are 6.8 more
-    assert promoted <= 9
-
-
-def _sticky(batch, logged, rng):  # type: ignore[no-untyped-def]
-    """Give each (profile, title, artwork) a liking of its own, shared by its repeated impressions."""
-    liking = np.repeat(rng.beta(0.3, 0.7, len(batch) // 5), 5)
-    return batch, logged.chosen, logged.propensity, (rng.random(len(batch)) < liking).astype(float)
-
-
 def test_the_audit_record_holds_all_that_was_known_and_turns_into_json_and_back(evaluation: Evaluation) -> None:
     verdicts = [judge(evaluation, name, RULES) for name in ("worse", "taste")]
     record = audit_record(
