@@ -24,6 +24,7 @@ from pipelines.replay import evaluate_candidates
 from pipelines.settings import Settings, environment_of
 from pipelines.training import train_candidate
 from pipelines.training_set import Side, TrainingSet, build_training_set, iter_training_batches
+from pipelines.watermark import mark_refreshed
 from tests.pipelines.feature_world import day
 
 NAMES = ("best-artwork", "vw-epsilon")
@@ -45,7 +46,7 @@ def versions(settings: Settings) -> dict[str, str]:
     training = build_training_set(settings, day(1).end_at)
     made = {name: train_candidate(settings, training.uri, name) for name in NAMES}
     evaluation = evaluate_candidates(settings, training.uri, list(made.values()))
-    promote(settings, evaluation, made["best-artwork"])
+    promote(settings, evaluation, made["best-artwork"], by_hand=True)
     publish(settings, evaluation, made["best-artwork"])
     return made
 
@@ -165,6 +166,19 @@ def test_a_stretch_that_is_empty_or_not_refreshed_is_refused(settings: Settings)
         compare(settings, "vw-epsilon", "uniform", FROM, TO + timedelta(days=9))
     with pytest.raises(NotReadyError, match="no reward matured"):
         compare(settings, "vw-epsilon", "uniform", FROM - timedelta(days=9), FROM - timedelta(days=8))
+
+
+def test_a_gap_counts_where_the_stretch_has_it_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Settings(home=tmp_path, training_window_days=2.0)
+    for number in (0, 1, *range(4, 10)):
+        mark_refreshed(home, day(number))
+    with pytest.raises(NotReadyError, match="no features were refreshed"):
+        module._Log(home, day(0).start_at, day(9).end_at)
+    monkeypatch.setattr(module, "build_training_set", lambda *asked: asked)
+    longer = home.model_copy(update={"training_window_days": 28.0})
+    assert module._Log(longer, day(5).start_at, day(9).end_at).found[1] == day(9).end_at  # type: ignore[index]
 
 
 @pytest.mark.usefixtures("versions")
