@@ -20,7 +20,7 @@ class GateRules(msgspec.Struct, frozen=True, kw_only=True):
     for so many independent decisions (`Support.independent_sample_size`), `min_rewarded` for so many decisions with a
     reward, and as many without. `min_matured_share` asks for the share of the window's decisions
     whose rewards are known. `max_segment_loss` is the take fraction that a segment may be shown to lose, by an interval
-    that holds for all segments at once. `max_changed_share` limits the share of changed artworks.
+    that holds for all segments at once. `max_changed_share` limits the share of artworks that can change.
 
     Raises:
         ContractError: if a rule cannot be.
@@ -153,10 +153,11 @@ def segments(case: Case) -> Check:
 
 def changed_share(case: Case) -> Check:
     """Limit the share of changed artworks (members recognise titles by them); and something must change."""
-    share, most = case.sides[0].support.changed_share, case.rules.max_changed_share
-    if share == 0:
+    support, most = case.sides[0].support, case.rules.max_changed_share
+    if support.changed_share == 0:
         return Check("changed_share", False, f"it shows exactly what {case.comparison.champion} shows")
-    detail = f"a share of {share:.3f} of artworks would change"
+    share = support.most_changed_share
+    detail = f"a share of {support.changed_share:.3f} of artworks would change at least, and of {share:.3f} at most"
     return Check("changed_share", share <= most, detail if share <= most else f"{detail}, more than {most:.3f}")
 
 

@@ -20,8 +20,8 @@ class Support(msgspec.Struct, frozen=True):
     `mean_weight` is 1 up to chance if propensities are right (its error is clustered by profile).
     `effective_sample_size` is Kish's `(Σw)² / Σw²`, in decisions, in which a sticky draw counts as often as it was
     seen; in `independent_sample_size` it does not. `changed_share` is the mean total variation distance
-    to the champion: the least share of decisions whose artwork changes; the sticky draw moves at most
-    `2δ/(1 + δ)` of them. `weight_counts` are decisions by weight: exactly 0, then the bins of `WEIGHT_EDGES`.
+    to the champion: the least share of decisions whose artwork changes; `most_changed_share` is the most.
+    `weight_counts` are decisions by weight: exactly 0, then the bins of `WEIGHT_EDGES`.
     """
 
     mean_weight: float
@@ -47,6 +47,11 @@ class Support(msgspec.Struct, frozen=True):
         if error <= self.mean_weight * _NO_SPREAD:  # all weigh the same: repeats thin nothing
             return kish
         return min(kish, self.mean_weight**2 * (1 - kish / sum(self.weight_counts)) / error**2)
+
+    @property
+    def most_changed_share(self) -> float:
+        """The largest share of decisions whose sticky draw can change: `2δ/(1 + δ)` (`models.draw`)."""
+        return 2 * self.changed_share / (1 + self.changed_share)
 
 
 @dataclass(slots=True)

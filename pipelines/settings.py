@@ -64,7 +64,9 @@ class Settings(ScorerSettings):
     gate_max_segment_loss: float = Field(
         default=0.0, ge=0, description="take fraction that no segment may be shown to lose more than"
     )
-    gate_max_changed_share: float = Field(default=0.95, gt=0, le=1, description="share of artworks that may change")
+    gate_max_changed_share: float = Field(
+        default=0.95, gt=0, le=1, description="share of artworks that may change at most"
+    )
 
     @field_validator("interval_hours")
     @classmethod

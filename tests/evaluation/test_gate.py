@@ -150,7 +150,7 @@ HELD: dict[str, tuple[GateRules, Callable[[Evaluation], Evaluation], str]] = {
         r"support is too thin: taste rests on [\d,.]+ independent decisions of 1,000,000 needed",
     ),
     "rewarded": (GateRules(min_rewarded=9_000), lambda same: same, "decisions were rewarded, fewer than 9,000"),
-    "changed_share": (GateRules(max_changed_share=0.1), lambda same: same, "of artworks would change, more than 0.100"),
+    "changed_share": (GateRules(max_changed_share=0.1), lambda same: same, "at most, more than 0.100"),
     "segments": (
         GateRules(max_segment_loss=0.01),
         lambda same: with_segments(same, -0.015),
@@ -214,6 +214,18 @@ def test_a_loss_within_the_margin_or_that_is_not_shown_does_not_hold(evaluation:
     verdict = judge(without, "taste", RULES)
     assert verdict.decision is Ruling.PROMOTE
     assert "no segments" in [check.detail for check in verdict.checks]
+
+
+def test_the_share_of_changed_artworks_is_limited_by_the_most_that_can_change(evaluation: Evaluation) -> None:
+    distance = evaluation.policy("taste").support.changed_share
+    most = 2 * distance / (1 + distance)
+    for limit, decision in ((most - 0.001, Ruling.HOLD), (most + 0.001, Ruling.PROMOTE)):
+        verdict = judge(evaluation, "taste", GateRules(max_changed_share=limit))
+        assert verdict.decision is decision
+        (told,) = (check.detail for check in verdict.checks if check.name == "changed_share")
+        assert told.startswith(
+            f"a share of {distance:.3f} of artworks would change at least, and of {most:.3f} at most"
+        )
 
 
 def test_a_guardrail_holds_no_rejection_back(evaluation: Evaluation) -> None:
