@@ -154,7 +154,7 @@ HELD: dict[str, tuple[GateRules, Callable[[Evaluation], Evaluation], str]] = {
     "segments": (
         GateRules(max_segment_loss=0.01),
         lambda same: with_segments(same, -0.015),
-        r"it loses more than 0.01 in the segment country: NL \(at best -0.01500 over 800 profiles\)",
+        r"in the segment country: NL \(at best -0.01500 over 800 profiles\); 2 more have too few profiles to judge",
     ),
     "mean_weight": (
         RULES,
@@ -207,7 +207,13 @@ def test_rewards_that_are_mostly_open_are_held_whatever_the_lift(evaluation: Eva
 def test_a_loss_within_the_margin_or_that_is_not_shown_does_not_hold(evaluation: Evaluation) -> None:
     tolerant = GateRules(max_segment_loss=0.02)
     assert judge(with_segments(evaluation, -0.015), "taste", tolerant).decision is Ruling.PROMOTE
-    assert judge(with_segments(evaluation, 0.001), "taste", RULES).decision is Ruling.PROMOTE
+    passed = judge(with_segments(evaluation, 0.001), "taste", RULES)
+    assert passed.decision is Ruling.PROMOTE
+    (told,) = (check.detail for check in passed.checks if check.name == "segments")
+    assert told == (
+        "none of 2 segments is shown to lose more than 0, which is not to say that none does: the lowest estimate is "
+        "-0.01900 in country: NL; 2 more have too few profiles to judge"
+    )
     without = msgspec.structs.replace(
         evaluation, comparisons=tuple(msgspec.structs.replace(each, segments=()) for each in evaluation.comparisons)
     )
