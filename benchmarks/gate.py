@@ -28,7 +28,6 @@ from models.batch import Floats
 Flags = NDArray[np.bool_]
 
 ALPHA = 0.05
-_NAMES = tuple(f"candidate-{place}" for place in range(N_CANDIDATES))
 _MIXTURE_DAY = 15
 
 Days = Floats
@@ -58,10 +57,9 @@ def run(full: bool) -> dict[str, float | int | str]:
 
 def _month(spec: WorldSpec, seed: Sequence[int], naive: bool = True) -> dict[str, Days]:
     """Let every gate look daily at one log."""
-    carried = dict.fromkeys(_NAMES, 0.0)
     found = {"gate": np.full(N_CANDIDATES, inf)} | {name: np.full(N_CANDIDATES, inf) for name in _NAIVE if naive}
     for log in days(spec, np.random.default_rng(seed)):
-        _note(found["gate"], gate_promotes(log, carried), log.day)
+        _note(found["gate"], gate_promotes(log), log.day)
         if naive:
             ratio = _naive_ratio(log)
             for name, limit in _NAIVE.items():
@@ -69,16 +67,11 @@ def _month(spec: WorldSpec, seed: Sequence[int], naive: bool = True) -> dict[str
     return found
 
 
-def gate_promotes(log: DayLog, carried: dict[str, float]) -> Flags:
-    """Tell, `(m,)`, whose lower bound the gate finds above 0 at this look, and add what it leaves to `carried`."""
-    look = next_look(log.day, N_CANDIDATES, dict(carried))
-    won = log_capital_of(
-        growth(scores_of(log.difference, log.n_decisions)), len(log.n_decisions), look.plain_level(ALPHA)
-    )
-    levels = np.array([look.level(ALPHA, name) for name in _NAMES])
-    for name, log_capital in zip(_NAMES, won.tolist(), strict=True):
-        carried[name] += look.left(log_capital)
-    return np.asarray(won >= -np.log(levels))
+def gate_promotes(log: DayLog) -> Flags:
+    """Tell, `(m,)`, whose lower bound the gate finds above 0 at this look."""
+    level = next_look(log.day, N_CANDIDATES).level(ALPHA)
+    won = log_capital_of(growth(scores_of(log.difference, log.n_decisions)), len(log.n_decisions), level)
+    return np.asarray(won >= -np.log(level))
 
 
 def _naive_ratio(log: DayLog) -> Floats:

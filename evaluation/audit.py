@@ -1,7 +1,7 @@
 """The audit record: everything a verdict rested on, as JSON that can be read years later.
 
-Audit records are also where the gate keeps its account: which looks of a champion's reign were taken, and what each has
-left to later ones. Nothing else is remembered between looks.
+Audit records are also where the gate keeps its account: which looks of a champion's reign were taken. Nothing else is
+remembered between looks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,8 +10,8 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from evaluation.gate import Bounds, Verdict, choose
-from evaluation.gate_budget import Look, next_look, single_look
+from evaluation.gate import Verdict, choose
+from evaluation.gate_budget import PLANNED_LOOKS, Look, next_look, single_look
 from evaluation.gate_check import COUNTING, Check, GateRules
 from evaluation.record import Evaluation
 from models.error import ContractError
@@ -84,51 +84,34 @@ def audit_record(
     )
 
 
-class PastVerdict(msgspec.Struct, frozen=True):
-    """What an account needs of a verdict."""
-
-    candidate: str
-    bounds: Bounds | None
-    is_sound: bool
-
-
 class PastLook(msgspec.Struct, frozen=True, kw_only=True):
     """What an account needs of an audit record; `rollback_to` is the champion of the reign."""
 
     rollback_to: str
     look: Look
     is_spent: bool
-    verdicts: tuple[PastVerdict, ...]
 
 
-def plan_look(past: Iterable[PastLook], champion: str, n_candidates: int, *, number: int | None = None) -> Look:
+def plan_look(
+    past: Iterable[PastLook],
+    champion: str,
+    n_candidates: int,
+    *,
+    n_planned: int = PLANNED_LOOKS,
+    again: Look | None = None,
+) -> Look:
     """Give a round its place in the account of a champion's reign.
 
-    Evidence is carried from sound verdicts only: what a log that failed its checks seemed to say counts for nothing.
-    Records of one number are one look, judged again under other rules.
+    Records of one number are one look, judged again under other rules. A reign keeps the plan that it began with: two
+    plans together would spend more than there is.
 
-    Args: past, all other rounds ever judged; number, which this round had when it was judged before, kept if it is
-    still its own.
+    Args: past, all other rounds ever judged; n_planned, how many looks a reign that begins now is planned for; again,
+    the look that this round was when it was judged before: it keeps its number if that is still its own.
     """
-    reign = [each for each in past if each.rollback_to == champion and each.is_spent]
-    taken = {each.look.number for each in reign}
-    if number is None or number in taken:
-        number = max(taken, default=0) + 1
-    carried: dict[str, float] = {}
-    for earlier in sorted(taken):
-        if earlier < number:
-            for name, left in _left([each for each in reign if each.look.number == earlier]).items():
-                carried[name] = carried.get(name, 0.0) + left
-    return next_look(number, n_candidates, carried)
-
-
-def _left(records: Sequence[PastLook]) -> dict[str, float]:
-    """Say what a look leaves to later ones, by candidate: where it was judged more than once, the least of it."""
-    found = [
-        {each.candidate: each.bounds.left for each in record.verdicts if each.is_sound and each.bounds is not None}
-        for record in records
-    ]
-    return {name: min(each.get(name, 0.0) for each in found) for name in found[0]}
+    taken = {each.look.number: each.look for each in past if each.rollback_to == champion and each.is_spent}
+    number = max(taken, default=0) + 1 if again is None or again.number in taken else again.number
+    first = taken[min(taken)] if taken else again
+    return next_look(number, n_candidates, first.n_planned if first else n_planned)
 
 
 def decode_audit(data: bytes) -> AuditRecord:

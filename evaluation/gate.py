@@ -2,10 +2,9 @@
 
 Every check must pass before lift counts at all. Then the candidate is rejected if the upper bound of its paired
 difference to the champion, one doubly robust score a profile (`profile_score`), is below 0, and promoted if the lower
-bound is above 0 and every guardrail holds. The bounds are those of a confidence sequence (`sequence_betting`) at the
-level that is left to this candidate at this look (`gate_budget`): whatever the number of looks and candidates, a
-champion loses its place to a policy that is no better with probability `alpha` at most. docs/adr/0004 says why, and
-what would break it.
+bound is above 0 and every guardrail holds. The bounds are those of a mixture of bets (`sequence_betting`) at the level
+of each candidate at this look (`gate_budget`): whatever the number of looks and candidates, a champion loses its place
+to a policy that is no better with probability `alpha` at most. docs/adr/0004 says why, and what would break it.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,19 +35,15 @@ class Ruling(StrEnum):
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """What the scores say of one candidate at one look.
 
-    `difference` is the mean score as a difference of take fractions. `lower` is its lower bound at `level`, `upper` its
-    upper bound at `upper_level`. `log_capital` is what the bets against "no better" won, `carried` came from earlier
-    looks, and `left` is what this look adds to it.
+    `difference` is the mean score as a difference of take fractions; `lower` and `upper` are its one-sided bounds, each
+    at `level`. `log_capital` is what the bets against "no better" won.
     """
 
     difference: float
     level: float
-    upper_level: float
     lower: float
     upper: float
     log_capital: float
-    carried: float
-    left: float
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -98,7 +93,7 @@ def judge(
     look = look or single_look(len(evaluation.comparisons) if n_candidates is None else n_candidates)
     case = Case(evaluation, comparison, rules, matured_share)
     checks, guardrails = (tuple(check(case) for check in group) for group in (CHECKS, GUARDRAILS))
-    bounds = bounds_of(comparison.scores, candidate, look, rules.alpha) if comparison.scores else None
+    bounds = bounds_of(comparison.scores, look, rules.alpha) if comparison.scores else None
     is_sound = bounds is not None and all(check.passed for check in checks)
     if bounds is None:  # nothing was compared: no other check has anything to say
         ruling, reason = Ruling.HOLD, _held(candidate, checks[:1])
@@ -116,27 +111,25 @@ def judge(
     )
 
 
-def bounds_of(scores: ProfileScores, candidate: str, look: Look, alpha: float) -> Bounds:
-    """Bound a candidate's difference to the champion at one look."""
-    level, plain = look.level(alpha, candidate), look.plain_level(alpha)
-    prior, unit = log_prior(scores.n, plain), scores.mean_vote
-    up, down = np.array(scores.growth), np.array(scores.growth_down)
-    won = float(log_capital_of(up, scores.n, plain))
+def bounds_of(scores: ProfileScores, look: Look, alpha: float) -> Bounds:
+    """Bound a difference to the champion at one look."""
+    level, unit = look.level(alpha), scores.mean_vote
+    prior, up, down = log_prior(scores.n, level), np.array(scores.growth), np.array(scores.growth_down)
     return Bounds(
         difference=scores.mean / unit,
         level=level,
-        upper_level=plain,
         lower=float(lower_bound(up, scores.n, prior, level)) / unit,
-        upper=-float(lower_bound(down, scores.n, prior, plain)) / unit,
-        log_capital=won,
-        carried=look.carried.get(candidate, 0.0),
-        left=look.left(won),
+        upper=-float(lower_bound(down, scores.n, prior, level)) / unit,
+        log_capital=float(log_capital_of(up, scores.n, level)),
     )
 
 
-def log_capital_of(growth: Floats, n: int, plain_level: float) -> Floats:
-    """Give the log capital won against "no better", `(…)`, for growths `(…, len(BETS))` of n scores."""
-    return log_capital(growth, n, log_prior(n, plain_level))
+def log_capital_of(growth: Floats, n: int, level: float) -> Floats:
+    """Give the log capital won against "no better", `(…)`, for growths `(…, len(BETS))` of n scores.
+
+    A lower bound at this level is above 0 where it is −log(level) or more.
+    """
+    return log_capital(growth, n, log_prior(n, level))
 
 
 def choose(verdicts: Sequence[Verdict]) -> Verdict | None:
@@ -169,9 +162,8 @@ def _lift(evaluation: Evaluation, comparison: Comparison, bounds: Bounds) -> str
     log = evaluation.log
     return (
         f"by votes of profiles its take fraction differs from {comparison.champion}'s by {bounds.difference:+.5f}"
-        f"{relative}, between "
-        f"{bounds.lower:+.5f} (level {bounds.level:.2g}) and {bounds.upper:+.5f} (level {bounds.upper_level:.2g}) for "
-        f"all looks and candidates at once, over {log.n_profiles:,} profiles and {log.n_decisions:,} decisions"
+        f"{relative}, between {bounds.lower:+.5f} and {bounds.upper:+.5f} (each at level {bounds.level:.2g}: for all "
+        f"looks and candidates at once), over {log.n_profiles:,} profiles and {log.n_decisions:,} decisions"
         f"{_by_decisions(comparison)}"
     )
 

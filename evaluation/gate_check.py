@@ -16,10 +16,11 @@ class GateRules(msgspec.Struct, frozen=True, kw_only=True):
 
     `alpha` is the probability with which a champion ever loses its place to a policy that is no better, over all
     candidates and all looks. `max_weight_errors` is how many standard errors a mean weight may be off 1. `check_alpha`
-    is how often a sound log fails one of the two checks of its draw, whose tests share it. `min_rewarded` asks for so
-    many decisions with a reward, and as many without. `min_matured_share` asks for the share of the window's decisions
+    is how often a sound log fails one of the two checks of its draw, whose tests share it. `min_effective_sample` asks
+    for so many independent decisions (`Support.independent_sample_size`), `min_rewarded` for so many decisions with a
+    reward, and as many without. `min_matured_share` asks for the share of the window's decisions
     whose rewards are known. `max_segment_loss` is the take fraction that a segment may be shown to lose, by an interval
-    that holds for all segments at once. `max_changed_share` limits the share of changed artworks.
+    that holds for all segments at once. `max_changed_share` limits the share of artworks that can change.
 
     Raises:
         ContractError: if a rule cannot be.
@@ -99,11 +100,12 @@ def rewarded(case: Case) -> Check:
 
 
 def effective_sample(case: Case) -> Check:
-    """Ask that each side's weights rest on enough of the log."""
-    worst, least = min(case.sides, key=lambda side: side.support.effective_sample_size), case.rules.min_effective_sample
-    size = worst.support.effective_sample_size
-    detail = f"support is {'ample' if size >= least else 'too thin'}: the effective sample size of {worst.name}"
-    return Check("effective_sample", size >= least, f"{detail} is {size:,.1f} of {least:,.0f} needed")
+    """Ask that each side's weights rest on enough of the log, in which a sticky draw seen again is nothing new."""
+    worst, least = min(case.sides, key=_independent), case.rules.min_effective_sample
+    size, support = _independent(worst), "ample" if _independent(worst) >= least else "too thin"
+    detail = f"support is {support}: {worst.name} rests on {size:,.1f} independent decisions of {least:,.0f} needed"
+    kish = f"its effective sample size, repeats of draws included, is {worst.support.effective_sample_size:,.1f}"
+    return Check("effective_sample", size >= least, f"{detail} ({kish})")
 
 
 def mean_weight(case: Case) -> Check:
@@ -137,24 +139,32 @@ def calibration(case: Case) -> Check:
 
 
 def segments(case: Case) -> Check:
-    """Ask that no segment is shown to lose more than the margin."""
-    told = [segment for segment in case.comparison.segments if segment.high is not None]
-    if not told:
+    """Ask that no segment is shown to lose more than the margin: a loss that the log cannot show is told, not held."""
+    listed, most = case.comparison.segments, case.rules.max_segment_loss
+    told = [segment for segment in listed if segment.high is not None]
+    if not listed:
         return Check("segments", True, "no segments")
-    worst, most = min(told, key=_high), case.rules.max_segment_loss
-    where = f"{worst.dimension}: {worst.name}"
-    if _high(worst) >= -most:
-        return Check("segments", True, f"none of {len(told)} segments is shown to lose more than {most:g}")
-    at_best = f"at best {_high(worst):+.5f} over {worst.n_profiles:,} profiles"
-    return Check("segments", False, f"it loses more than {most:g} in the segment {where} ({at_best})")
+    small = f"{len(listed) - len(told)} more have too few profiles to judge"
+    if not told:
+        return Check("segments", True, f"none of {len(listed)} segments has enough profiles to judge")
+    worst = min(told, key=_high)
+    if _high(worst) < -most:
+        at_best = f"at best {_high(worst):+.5f} over {worst.n_profiles:,} profiles"
+        where = f"it loses more than {most:g} in the segment {worst.dimension}: {worst.name} ({at_best})"
+        return Check("segments", False, f"{where}; {small}")
+    lowest = min(told, key=_estimated)
+    seen = f"the lowest estimate is {_estimated(lowest):+.5f} in {lowest.dimension}: {lowest.name}"
+    shown = f"none of {len(told)} segments is shown to lose more than {most:g}"
+    return Check("segments", True, f"{shown}, which is not to say that none does: {seen}; {small}")
 
 
 def changed_share(case: Case) -> Check:
     """Limit the share of changed artworks (members recognise titles by them); and something must change."""
-    share, most = case.sides[0].support.changed_share, case.rules.max_changed_share
-    if share == 0:
+    support, most = case.sides[0].support, case.rules.max_changed_share
+    if support.changed_share == 0:
         return Check("changed_share", False, f"it shows exactly what {case.comparison.champion} shows")
-    detail = f"a share of {share:.3f} of artworks would change"
+    share = support.most_changed_share
+    detail = f"a share of {support.changed_share:.3f} of artworks would change at least, and of {share:.3f} at most"
     return Check("changed_share", share <= most, detail if share <= most else f"{detail}, more than {most:.3f}")
 
 
@@ -196,6 +206,14 @@ def _told(worst: TitleShare) -> str:
         f"title {worst.title}, whose artwork {worst.artwork} has a share of {worst.share:.3f} of {worst.n_draws:,} "
         f"draws in the uniform cell where {worst.expected:.3f} is expected"
     )
+
+
+def _estimated(segment: SegmentResult) -> float:
+    return float("inf") if segment.difference is None else segment.difference.value
+
+
+def _independent(side: PolicyResult) -> float:
+    return side.support.independent_sample_size
 
 
 def _high(segment: SegmentResult) -> float:

@@ -22,6 +22,8 @@ from models.decision import Cell
 N_PLACES = 16
 N_COLUMNS = 2 * N_PLACES + 1
 _SAME = 1e-6
+_NO_SPREAD = 1e-9
+"""A direction whose variance is a smaller part of the rows' mean square has none: it is rounding."""
 
 
 class DrawTest(msgspec.Struct, frozen=True):
@@ -78,27 +80,49 @@ def draw_tests(by_profile: Floats, n_decisions: int, n_uniform: int) -> tuple[Dr
 
 
 def mean_zero_test(rows: Floats) -> tuple[float | None, float | None]:
-    """Test that independent `(k, c)` rows have mean 0 in every column: Hotelling's T² and its p-value.
+    """Test that independent `(k, c)` rows have mean 0 in every column: Hotelling's T² and the p-value.
 
-    Columns may be dependent; only directions in which rows vary count. Where few rows carry most of the spread (rare
-    draws of small propensity), k is cut to what their fourth moment says they are worth, or such a test would find
-    fault with sound logs. None where k is too small for the directions.
+    Columns may be dependent, and some directions without any spread: all rows are the same there, which says most of
+    all where they are not 0. None where nothing can be tested.
     """
     k = len(rows)
     if k < 2:
         return None, None
     values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(rows, rowvar=False)))
-    used = values > max(float(values[-1]), 0.0) * 1e-9
-    rank = int(used.sum())
+    used = values > float((rows**2).sum(axis=1).mean()) * _NO_SPREAD
+    statistic, p_spread = _hotelling(rows @ (vectors[:, used] / np.sqrt(values[used])))
+    told = [p for p in (p_spread, _p_same(rows, vectors[:, ~used])) if p is not None]
+    return statistic, min(1.0, len(told) * min(told)) if told else None
+
+
+def _hotelling(whitened: Floats) -> tuple[float | None, float | None]:
+    """Test that `(k, rank)` rows of unit covariance have mean 0.
+
+    Where few rows carry most of the spread (rare draws of small propensity), k is cut to what their fourth moment says
+    they are worth, or such a test would find fault with sound logs. None where k is too small for the rank.
+    """
+    k, rank = whitened.shape
     if rank == 0:
         return None, None
-    whitened = rows @ (vectors[:, used] / np.sqrt(values[used]))
     fourth = float((((whitened - whitened.mean(axis=0)) ** 2).sum(axis=1) ** 2).mean())
     worth = min(k, k * rank * (rank + 2) / fourth)  # a normal row's fourth moment is rank (rank + 2)
     if worth <= 2 * rank:
         return None, None
     statistic = float(k * (whitened.mean(axis=0) ** 2).sum())
     return statistic, float(fdtrc(rank, worth - rank, statistic * (worth - rank) / (rank * (worth - 1))))
+
+
+def _p_same(rows: Floats, directions: Floats) -> float | None:
+    """Bound the chance that all rows are `c` from 0 on the same side of some direction, None where they are at 0.
+
+    As when nobody ever drew a position. If the mean is 0, and no row that was not seen is longer than the longest that
+    was, B, then a row is another one with probability c/(c + B) or more. Any of the columns could have been the one.
+    """
+    off = float(np.linalg.norm(rows.mean(axis=0) @ directions))
+    longest = float(np.sqrt((rows**2).sum(axis=1).max()))
+    if off <= longest * _SAME:
+        return None
+    return float(min(1.0, rows.shape[1] * (longest / (longest + off)) ** len(rows)))
 
 
 def _group(position: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:

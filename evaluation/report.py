@@ -75,12 +75,16 @@ def render_report(
 _ESTIMATOR_NOTE = (
     "All estimate the same: takes per impression if the policy had decided. Replay weighs each logged decision by how "
     "likely the policy shows the same artwork; averaged over the draws of a policy that draws, it is SNIPS by another "
-    "way. The doubly robust estimate is the one that decides."
+    "way. The gate decides by doubly robust differences in which profiles vote (below)."
 )
-_DIFFERENCE_NOTE = "Doubly robust, candidate less champion, paired by profile. The gate looks at its one-sided bounds."
+_DIFFERENCE_NOTE = (
+    "Doubly robust, candidate less champion, paired by profile. The gate decides by votes, of which a profile has one "
+    "at most, however much it was shown, and by the one-sided bounds of their mean. By decisions, all count alike."
+)
 _WEIGHT_NOTE = (
     "A weight is how much more often the policy does what the log did. The effective sample size says how many equally "
-    "weighted decisions the estimate is worth."
+    "weighted decisions the estimate is worth, a sticky draw counted as often as it was seen. The gate asks for "
+    "independent ones: what is left when repeats count for nothing."
 )
 _DAY_NOTE = (
     "Replay of each UTC day, with an interval for each day by itself. Days with few matches jump about: that alone "

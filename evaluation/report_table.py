@@ -33,15 +33,19 @@ def difference_table(evaluation: Evaluation, verdicts: Sequence[Verdict]) -> str
     rows = []
     for comparison in evaluation.comparisons:
         verdict = said.get(comparison.candidate)
-        bounds = "–"
-        if verdict is not None and verdict.lower is not None and verdict.upper is not None:
-            bounds = f"{verdict.lower:+.5f} … {verdict.upper:+.5f}<small>level {verdict.level:.3g}</small>"
+        votes = bounds = "–"
+        if verdict is not None and verdict.bounds is not None:
+            votes = f"{verdict.bounds.difference:+.5f}"
+            bounds = (
+                f"{verdict.bounds.lower:+.5f} … {verdict.bounds.upper:+.5f}<small>level {verdict.level:.3g}</small>"
+            )
         intervals = (_estimate(each, "+") for each in (comparison.difference, comparison.bootstrap))
-        cells = [escape(comparison.candidate), *intervals, bounds]
+        cells = [escape(comparison.candidate), votes, bounds, *intervals]
         cells.append(word(verdict) if verdict else "not judged")
         rows.append(cells)
     share = f"{evaluation.confidence:.0%}"
-    head = ("candidate", f"difference, {share}", f"by bootstrap, {share}", "one-sided bounds", "verdict")
+    by_decisions = (f"by decisions, {share}", f"the same by bootstrap, {share}")
+    head = ("candidate", "by votes", "its one-sided bounds", *by_decisions, "verdict")
     return table(head, rows)
 
 
@@ -58,7 +62,7 @@ def segment_table(comparison: Comparison) -> str:
 
 def support_table(evaluation: Evaluation, names: Sequence[str]) -> str:
     """Lay out how much of the log speaks for each of `names`."""
-    head = ("policy", "effective sample", "mean weight", "largest", "zero", "matched", "changed share")
+    head = ("policy", "effective sample", "independent", "mean weight", "largest", "zero", "matched", "changed share")
     return table(head, (_support_cells(evaluation.policy(name)) for name in names))
 
 
@@ -67,6 +71,7 @@ def _support_cells(result: PolicyResult) -> tuple[str, ...]:
     return (
         escape(result.name),
         f"{support.effective_sample_size:,.1f}",
+        f"{support.independent_sample_size:,.1f}",
         f"{support.mean_weight:.4f}<small>± {support.mean_weight_error:.4f}</small>",
         f"{support.max_weight:,.2f}",
         f"{support.n_zero_weight:,}",

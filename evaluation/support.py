@@ -11,14 +11,17 @@ from models.batch import Floats
 WEIGHT_EDGES = (0.0, *(2.0**power for power in range(-6, 11)))
 """The histogram's bins: exactly 0, then [0, 1/64), [1/64, 1/32), …, and 1024 and more."""
 
+_NO_SPREAD = 1e-6
+
 
 class Support(msgspec.Struct, frozen=True):
     """Diagnostics of a policy's importance weights.
 
     `mean_weight` is 1 up to chance if propensities are right (its error is clustered by profile).
-    `effective_sample_size` is Kish's `(Σw)² / Σw²`, in decisions. `changed_share` is the mean total variation distance
-    to the champion: the least share of decisions whose artwork changes; the sticky draw moves at most
-    `2δ/(1 + δ)` of them. `weight_counts` are decisions by weight: exactly 0, then the bins of `WEIGHT_EDGES`.
+    `effective_sample_size` is Kish's `(Σw)² / Σw²`, in decisions, in which a sticky draw counts as often as it was
+    seen; in `independent_sample_size` it does not. `changed_share` is the mean total variation distance
+    to the champion: the least share of decisions whose artwork changes; `most_changed_share` is the most.
+    `weight_counts` are decisions by weight: exactly 0, then the bins of `WEIGHT_EDGES`.
     """
 
     mean_weight: float
@@ -29,6 +32,26 @@ class Support(msgspec.Struct, frozen=True):
     n_zero_weight: int
     changed_share: float
     weight_counts: tuple[int, ...]
+
+    @property
+    def independent_sample_size(self) -> float:
+        """How many independent decisions of equal weight would tell as much: Kish's size over the design effect.
+
+            Kish / deff,   deff = se² / (Var w / n),   se clustered by profile; never more than Kish
+
+        A log seen ten times over has ten times the effective decisions, and as many of these as before.
+
+        Source: Kish 1965, "Survey sampling", section 8.2 (design effect of clusters).
+        """
+        kish, error = self.effective_sample_size, self.mean_weight_error
+        if error <= self.mean_weight * _NO_SPREAD:  # all weigh the same: repeats thin nothing
+            return kish
+        return min(kish, self.mean_weight**2 * (1 - kish / sum(self.weight_counts)) / error**2)
+
+    @property
+    def most_changed_share(self) -> float:
+        """The largest share of decisions whose sticky draw can change: `2δ/(1 + δ)` (`models.draw`)."""
+        return 2 * self.changed_share / (1 + self.changed_share)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The gate's account: which looks were taken at the candidates of each champion's reign, and what is left to spend.
+"""The gate's account: which looks were taken at the candidates of each champion's reign.
 
 It is kept nowhere but in the audit records HOME/reports/<as_of>/audit-<content>.json, none of which is ever lost, so
 that it cannot disagree with them: a run that was killed and repeated finds its own record and has the same place, and
@@ -46,16 +46,26 @@ def look_of(settings: Settings, found: Round, n_candidates: int) -> Look:
     Raises:
         ContractError: naming an audit record that cannot be read.
     """
-    paths = set(settings.reports_dir.glob(f"*/{_KEPT.format(name='*')}"))
-    own: list[AuditRecord] = []
-    for path in report_dir(settings, found.as_of).glob(_KEPT.format(name="*")):
-        record = _read(path, decode_audit)
-        if (record.rollback_to, record.evaluation) == (found.champion, found.evaluation):
-            paths.remove(path)
-            own.append(record)
-    number = max(own, key=lambda each: each.judged_at).look.number if own else None
+    own = own_audits(settings, found)
+    paths = set(settings.reports_dir.glob(f"*/{_KEPT.format(name='*')}")) - own.keys()
+    again = max(own.values(), key=lambda each: each.judged_at).look if own else None
     past = (_read(path, decode_past) for path in sorted(paths))
-    return plan_look(past, found.champion, n_candidates, number=number)
+    n_planned = max(
+        round(settings.gate_planned_days * 24 / settings.interval_hours), 1
+    )  # each interval sets off a look
+    return plan_look(past, found.champion, n_candidates, n_planned=n_planned, again=again)
+
+
+def own_audits(settings: Settings, found: Round) -> dict[Path, AuditRecord]:
+    """Read the records of all verdicts on a round, under whichever rules.
+
+    Raises:
+        ContractError: naming a record as of the same moment that cannot be read.
+    """
+    paths = report_dir(settings, found.as_of).glob(_KEPT.format(name="*"))
+    read = {path: _read(path, decode_audit) for path in paths}
+    asked = (found.champion, found.evaluation)
+    return {path: record for path, record in read.items() if (record.rollback_to, record.evaluation) == asked}
 
 
 def keep_audit(directory: Path, audit: AuditRecord) -> tuple[AuditRecord, Path]:

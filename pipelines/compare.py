@@ -50,6 +50,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     difference: Estimate | None
     policies: dict[str, dict[str, Estimate]]
     effective_sample_sizes: dict[str, float]
+    independent_sample_sizes: dict[str, float]
     report: str | None = None
 
 
@@ -63,7 +64,7 @@ class _Log:
         days = (to_at - whole.start_at) / timedelta(days=1)
         window = settings.model_copy(update={"training_window_days": days})
         directory = settings.home / "evaluations" / f"{moment_key(from_at)}-{moment_key(to_at)}"
-        self.found: TrainingSet = build_training_set(window, choose_as_of(settings, to_at), directory)
+        self.found: TrainingSet = build_training_set(window, choose_as_of(window, to_at), directory)
         self._from_at = np.datetime64(from_at.replace(tzinfo=None), "us")
         self._best: Policy | None = None
 
@@ -108,7 +109,7 @@ def compare(
     Raises:
         ContractError: if there is no such policy, both are the same, the log is too small to say anything, or the
             report would lie where its record does.
-        NotReadyError: if the log is not refreshed as far as `to_at`, or no reward is known.
+        NotReadyError: if the log is not refreshed without a gap from `from_at` to `to_at`, or no reward is known.
     """
     if report is not None and report.suffix == _RECORD:
         raise ContractError(f"a report is HTML, and its record lies beside it as {_RECORD}, got {report}")
@@ -139,6 +140,7 @@ def compare(
         difference=verdict.difference,
         policies={result.name: result.estimates for result in found.policies},
         effective_sample_sizes={result.name: result.support.effective_sample_size for result in found.policies},
+        independent_sample_sizes={result.name: result.support.independent_sample_size for result in found.policies},
         report=str(report) if report else None,
     )
 

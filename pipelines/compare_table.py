@@ -20,12 +20,14 @@ def show_compared(found: Compared) -> None:
         title_style="bold",
     )
     table.add_column("policy")
-    for heading in ("by replay, 95 %", "doubly robust, 95 %", "effective sample"):
+    for heading in ("by replay, 95 %", "doubly robust, 95 %", "effective sample", "independent"):
         table.add_column(heading, justify="right")
     roles = {found.candidate: " (candidate)", found.champion: " (champion)"}
     for name, estimates in found.policies.items():
         cells = [escape(name + roles.get(name, "")), *(_cell(estimates.get(each)) for each in ("replay", "dr"))]
-        table.add_row(*cells, f"{found.effective_sample_sizes[name]:,.0f}")
+        table.add_row(
+            *cells, f"{found.effective_sample_sizes[name]:,.0f}", f"{found.independent_sample_sizes[name]:,.0f}"
+        )
     out.print(table)
     ruling = f"[bold {_COLOURS[found.decision]}]{found.decision.value}[/]"
     out.print(f"{ruling}: {escape(found.reason)}", soft_wrap=True)

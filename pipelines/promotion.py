@@ -27,7 +27,7 @@ from models.error import BundleError, ContractError, StaleModelError
 from models.manifest import path_of
 from models.storage import Folder
 from models.withdrawal import lift, read_withdrawal, refuse_withdrawn, why_withdrawn
-from pipelines.account import gate_rules, keep_audit, look_of
+from pipelines.account import gate_rules, keep_audit, look_of, own_audits
 from pipelines.change import Change, Kind, keep_change
 from pipelines.part import write_whole
 from pipelines.registry import Registry
@@ -82,9 +82,10 @@ def judge_candidates(settings: Settings, evaluation_uri: str) -> Judgement:
 def promote(settings: Settings, evaluation_uri: str, version: str, *, by_hand: bool = False) -> str:
     """Make a bundle of this round the registry's champion; doing it again changes nothing.
 
-    Args: by_hand, whether a person asks, who may also bring back what a rollback withdrew.
+    Args: by_hand, whether a person asks, who needs no verdict and may also bring back what a rollback withdrew.
 
     Raises:
+        ContractError: if no verdict on this round promotes it.
         StaleModelError: if the live policy learned from newer data, a rollback withdrew this one, or the gate held it
             against another policy than the one that is live by now.
         MarqueeError: if the registry cannot be used.
@@ -97,6 +98,7 @@ def promote(settings: Settings, evaluation_uri: str, version: str, *, by_hand: b
     if not by_hand:
         refuse_withdrawn(settings.policies_url, version)
         _refuse_unmet(found, UNIFORM if live is None else live.version, version)
+        _refuse_unjudged(settings, found, version)
     crowned = registry.crown(version)
     if by_hand:
         lift(settings.policies_url, version, at=at)
@@ -174,6 +176,13 @@ def _refuse_unmet(found: Round, live: str, version: str) -> None:
     """Refuse a verdict about a champion whose place a policy of no such round has taken since."""
     if live not in (found.champion, *found.versions.values()):
         raise StaleModelError(f"{version} was held against {found.champion}, but {live} is live by now: judge it again")
+
+
+def _refuse_unjudged(settings: Settings, found: Round, version: str) -> None:
+    """Refuse what the gate let through by no verdict on this round that is on record."""
+    audits = own_audits(settings, found).values()
+    if version not in {found.versions.get(audit.promoted or "") for audit in audits}:
+        raise ContractError(f"a version must be promoted by a verdict on its round, of which {version!r} has none")
 
 
 def _round_of(evaluation_uri: str, version: str) -> Round:

@@ -51,15 +51,22 @@ class Settings(ScorerSettings):
     gate_alpha: float = Field(
         default=0.05, gt=0, lt=1, description="chance that a champion ever loses its place to a policy no better"
     )
+    gate_planned_days: float = Field(
+        default=30.0, gt=0, description="looks of a champion's first days, a look an interval, have most of gate_alpha"
+    )
     gate_min_profiles: int = Field(default=200, ge=2, description="fewer held-out profiles are held")
-    gate_min_effective_sample: float = Field(default=500.0, gt=0, description="a smaller effective sample is held")
+    gate_min_effective_sample: float = Field(
+        default=500.0, gt=0, description="a policy whose weights leave fewer independent decisions is held"
+    )
     gate_min_matured_share: float = Field(
         default=0.5, ge=0, le=1, description="a window of which fewer rewards are known is held"
     )
     gate_max_segment_loss: float = Field(
         default=0.0, ge=0, description="take fraction that no segment may be shown to lose more than"
     )
-    gate_max_changed_share: float = Field(default=0.95, gt=0, le=1, description="share of artworks that may change")
+    gate_max_changed_share: float = Field(
+        default=0.95, gt=0, le=1, description="share of artworks that may change at most"
+    )
 
     @field_validator("interval_hours")
     @classmethod

@@ -272,7 +272,7 @@ def test_a_policy_learned_from_older_data_than_the_live_one_is_neither_promoted_
     newest = build_training_set(settings, ALL_DAYS)
     version = train_candidate(settings, newest.uri, "uniform")  # easy to beat, and learned from all three days
     evaluation = evaluate_candidates(settings, newest.uri, [version])
-    promote(settings, evaluation, version)
+    promote(settings, evaluation, version, by_hand=True)
     live = publish(settings, evaluation, version)
 
     run = run_dag(settings, "train_and_promote", as_of=FIRST_TWO_DAYS)

@@ -122,6 +122,17 @@ def test_a_log_twice_over_says_the_same_with_twice_the_sample(world: World) -> N
 
 @few
 @given(worlds)
+def test_no_repeat_of_a_log_makes_it_more_than_its_independent_decisions(world: World) -> None:
+    """Luck within profiles may let their weights balance, but by no more than a factor of ten."""
+    seen = {n: run(world, [world.logged] * n) for n in (1, 10, 20)}
+    for name in ("taste", "sure"):
+        once, often, more = (found.policy(name).support.independent_sample_size for found in seen.values())
+        assert once <= often * (1 + 1e-9)
+        assert more == pytest.approx(often, rel=1e-6)
+
+
+@few
+@given(worlds)
 def test_a_policy_is_never_different_from_itself(world: World) -> None:
     twin = {"uniform": UniformPolicy(), "twin": Fixed(UniformPolicy().pmf(world.logged.batch))}
     comparison = evaluate(twin, lambda: iter([world.logged]), champion="uniform").comparison("twin")

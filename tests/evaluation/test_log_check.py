@@ -85,6 +85,38 @@ def test_every_position_of_a_long_list_is_looked_at_in_groups() -> None:
     assert ratio.p_value < 1e-4
 
 
+@pytest.mark.parametrize("n_artworks", range(2, 9))
+def test_a_position_that_is_never_drawn_is_found_although_no_profile_differs_from_another_there(
+    n_artworks: int,
+) -> None:
+    rng, uniform = np.random.default_rng(n_artworks), [1 / n_artworks] * n_artworks
+    never = [1 / (n_artworks - 1)] * (n_artworks - 1) + [0.0]
+    always = [1.0] + [0.0] * (n_artworks - 1)
+    for drawn in (never, always):
+        for test in both_tests(log(rng, drawn, uniform)):
+            assert test.p_value is not None
+            assert test.p_value < 1e-6
+    ratio, calibration = both_tests(log(rng, always, uniform=False))  # p = 1: others have no chance at all
+    assert ratio.p_value is None
+    assert calibration.p_value is not None
+    assert calibration.p_value < 1e-6
+    for test in both_tests(log(rng, uniform)):
+        assert test.p_value is not None
+        assert test.p_value > 0.001
+
+
+def test_a_position_that_few_profiles_did_not_draw_yet_is_no_fault() -> None:
+    rows = np.tile(np.full(8, -1 / 8), (10, 1))
+    rows[np.arange(10), np.arange(10) % 7] += 1
+    p_value = mean_zero_test(rows)[1]
+    assert p_value is None or p_value > 0.5
+
+
+def test_rounding_is_no_spread() -> None:
+    rows = np.full((60, 3), 0.1) + np.random.default_rng(1).normal(0, 1e-13, (60, 3))
+    assert mean_zero_test(rows) == (None, pytest.approx(3 * 2.0**-60))
+
+
 def test_too_few_profiles_are_not_tested() -> None:
     rng = np.random.default_rng(6)
     assert mean_zero_test(rng.normal(size=(5, 4))) == (None, None)

@@ -43,7 +43,7 @@ def test_seeing_everything_ten_times_makes_nothing_surer() -> None:
     assert often is not None
     assert often.n == once.n
     assert often.deviation == pytest.approx(once.deviation, rel=0.05)  # the reward model has seen ten times as much
-    bounds = [bounds_of(scores, "taste", single_look(1), 0.05) for scores in (once, often)]
+    bounds = [bounds_of(scores, single_look(1), 0.05) for scores in (once, often)]
     width = [each.upper - each.lower for each in bounds]
     assert width[1] == pytest.approx(width[0], rel=0.05)
 
@@ -53,5 +53,5 @@ def test_bounds_lie_around_the_difference_in_take_fractions() -> None:
     n = rng.integers(1, 120, 4_000).astype(np.float64)
     # the mean of a profile's decisions varies less the more there are
     found = profile_scores(n * (0.03 + rng.normal(0, 0.6, 4_000) / np.sqrt(n)), n)
-    bounds = bounds_of(found, "any", single_look(1), 0.05)
+    bounds = bounds_of(found, single_look(1), 0.05)
     assert 0.015 < bounds.lower < 0.03 < bounds.upper < 0.045

@@ -124,8 +124,21 @@ def test_every_figure_of_the_estimators_is_in_the_table(evaluation: Evaluation, 
             assert f"{estimate.value:.5f}" in text
             assert f"{estimate.low:.5f} … {estimate.high:.5f}" in text
         assert f"{result.support.effective_sample_size:,.1f}" in text
+        assert f"{result.support.independent_sample_size:,.1f}" in text
     assert "0.12346" in text
     assert "never is left out: no overlap" in text
+
+
+def test_a_difference_stands_beside_the_bounds_that_are_its_own(read: Reader, verdicts: list[Verdict]) -> None:
+    text = " ".join(" ".join(read.text).split())
+    told = [verdict for verdict in verdicts if verdict.bounds is not None]
+    assert told
+    for verdict in told:
+        found, by_decisions = verdict.bounds, verdict.difference
+        assert found is not None
+        assert by_decisions is not None
+        bounds = f"{found.lower:+.5f} … {found.upper:+.5f} level {verdict.level:.3g}"
+        assert f"{verdict.candidate} {found.difference:+.5f} {bounds} {by_decisions.value:+.5f}" in text
 
 
 def figures(page: str) -> dict:

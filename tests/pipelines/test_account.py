@@ -20,11 +20,16 @@ from pipelines.settings import Settings
 from tests.evaluation.world import TasteFirst, make_world
 
 FIRST_AT = datetime(2026, 11, 1, tzinfo=UTC)
-POLICIES = {"uniform": UniformPolicy(), "mild": TasteFirst(0.97), "worse": TasteFirst(0.5, -1.0)}
+POLICIES = {
+    "uniform": UniformPolicy(),
+    "taste": TasteFirst(0.1),
+    "mild": TasteFirst(0.97),
+    "worse": TasteFirst(0.5, -1.0),
+}
 
 
-def evaluation_of(seed: int, champion: str = "uniform") -> Evaluation:
-    world = make_world(np.random.default_rng(seed), n_profiles=300, per_profile=8, ragged=True)
+def evaluation_of(seed: int, champion: str = "uniform", per_profile: int = 8) -> Evaluation:
+    world = make_world(np.random.default_rng(seed), n_profiles=300, per_profile=per_profile, ragged=True)
     return evaluate(POLICIES, world.batches(), champion=champion)
 
 
@@ -64,17 +69,35 @@ def audit_path(settings: Settings, day: int) -> Path:
     return report_dir(settings, FIRST_AT + timedelta(days=day)) / AUDIT_FILE
 
 
-def test_each_round_is_the_next_look_and_carries_what_earlier_ones_left(
+def test_each_round_is_the_next_look_and_has_its_own_share_alone(
     settings: Settings, evaluations: list[Evaluation]
 ) -> None:
     audits = [judge_round(settings, day, evaluations[day]) for day in range(3)]
     assert [audit.look.number for audit in audits] == [1, 2, 3]
     assert {audit.look.share for audit in audits} == {look_share(1)}
-    assert audits[0].look.carried == {}
-    left = [{verdict.candidate: verdict.bounds.left for verdict in audit.verdicts} for audit in audits]  # type: ignore[union-attr]
-    assert audits[2].look.carried == pytest.approx({name: left[0][name] + left[1][name] for name in left[0]})
-    levels = [next(verdict.level for verdict in audit.verdicts if verdict.candidate == "mild") for audit in audits]
-    assert levels[0] < levels[1] < levels[2]
+    levels = [verdict.level for audit in audits for verdict in audit.verdicts]
+    assert levels == pytest.approx([settings.gate_alpha * look_share(1) / 3] * 9)
+
+
+def test_looks_are_planned_by_the_interval_and_a_reign_keeps_its_plan(
+    settings: Settings, evaluations: list[Evaluation]
+) -> None:
+    hourly = settings.model_copy(update={"interval_hours": 1.0, "gate_planned_days": 10.0})
+    first = judge_round(hourly, 0, evaluations[0])
+    assert (first.look.n_planned, first.look.share) == (240, look_share(1, 240))
+    assert judge_round(settings, 0, evaluations[0]).look == first.look
+    assert judge_round(settings, 1, evaluations[1]).look.n_planned == 240
+
+
+def test_after_a_promotion_and_a_rollback_a_candidate_has_no_higher_level_than_before(
+    settings: Settings, evaluations: list[Evaluation]
+) -> None:
+    first = judge_round(settings, 0, evaluation_of(5, per_profile=40))
+    assert first.promoted == "taste", first.reason
+    judge_round(settings, 1, evaluation_of(9, champion="taste"))  # its own reign, which a rollback ends
+    back = judge_round(settings, 2, evaluations[1])
+    assert back.look.number == 2
+    assert {verdict.level for verdict in back.verdicts} == {verdict.level for verdict in first.verdicts}
 
 
 def test_judging_a_round_again_changes_nothing_even_after_later_ones(
@@ -106,7 +129,6 @@ def test_a_round_evaluated_anew_is_another_look_and_the_first_is_not_forgotten(
     assert (first.look.number, anew.look.number) == (1, 2)
     kept = [decode_audit(path.read_bytes()) for path in audit_path(settings, 0).parent.glob("audit-*.json")]
     assert sorted(kept, key=lambda record: record.look.number) == [first, anew]
-    assert anew.look.carried == {verdict.candidate: verdict.bounds.left for verdict in first.verdicts}  # type: ignore[union-attr]
     third = judge_round(settings, 1, evaluations[2])
     assert third.look.number == 3
     assert judge_round(settings, 0, evaluations[1]) == anew
@@ -118,18 +140,15 @@ def test_a_new_champion_starts_an_account_of_its_own_and_an_old_one_goes_on_with
 ) -> None:
     judge_round(settings, 0, evaluations[0])
     other = judge_round(settings, 1, evaluation_of(9, champion="mild"))
-    assert (other.look.number, other.look.carried) == (1, {})
-    back = judge_round(settings, 2, evaluations[1])
-    assert back.look.number == 2
-    assert set(back.look.carried) == {"mild", "worse"}
+    assert other.look.number == 1
+    assert judge_round(settings, 2, evaluations[1]).look.number == 2
 
 
 def test_a_round_with_too_few_mature_rewards_is_no_look(settings: Settings, evaluations: list[Evaluation]) -> None:
     early = judge_round(settings, 0, evaluations[0], matured_share=0.2)
     assert (early.is_spent, early.promoted) == (False, None)
     assert all("of the window's rewards is known" in verdict.reason for verdict in early.verdicts)
-    later = judge_round(settings, 1, evaluations[1])
-    assert (later.look.number, later.look.carried) == (1, {})
+    assert judge_round(settings, 1, evaluations[1]).look.number == 1
 
 
 def test_an_audit_record_that_cannot_be_read_stops_the_gate_and_is_named(

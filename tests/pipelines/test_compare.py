@@ -24,6 +24,7 @@ from pipelines.replay import evaluate_candidates
 from pipelines.settings import Settings, environment_of
 from pipelines.training import train_candidate
 from pipelines.training_set import Side, TrainingSet, build_training_set, iter_training_batches
+from pipelines.watermark import mark_refreshed
 from tests.pipelines.feature_world import day
 
 NAMES = ("best-artwork", "vw-epsilon")
@@ -45,7 +46,7 @@ def versions(settings: Settings) -> dict[str, str]:
     training = build_training_set(settings, day(1).end_at)
     made = {name: train_candidate(settings, training.uri, name) for name in NAMES}
     evaluation = evaluate_candidates(settings, training.uri, list(made.values()))
-    promote(settings, evaluation, made["best-artwork"])
+    promote(settings, evaluation, made["best-artwork"], by_hand=True)
     publish(settings, evaluation, made["best-artwork"])
     return made
 
@@ -167,6 +168,19 @@ def test_a_stretch_that_is_empty_or_not_refreshed_is_refused(settings: Settings)
         compare(settings, "vw-epsilon", "uniform", FROM - timedelta(days=9), FROM - timedelta(days=8))
 
 
+def test_a_gap_counts_where_the_stretch_has_it_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Settings(home=tmp_path, training_window_days=2.0)
+    for number in (0, 1, *range(4, 10)):
+        mark_refreshed(home, day(number))
+    with pytest.raises(NotReadyError, match="no features were refreshed"):
+        module._Log(home, day(0).start_at, day(9).end_at)
+    monkeypatch.setattr(module, "build_training_set", lambda *asked: asked)
+    longer = home.model_copy(update={"training_window_days": 28.0})
+    assert module._Log(longer, day(5).start_at, day(9).end_at).found[1] == day(9).end_at  # type: ignore[index]
+
+
 @pytest.mark.usefixtures("versions")
 def test_the_command_prints_a_table_or_json_and_writes_the_report_with_its_record(
     settings: Settings, versions: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -207,6 +221,7 @@ def test_a_promotion_and_a_refusal_have_their_exit_codes(monkeypatch: pytest.Mon
             difference=None,
             policies={"a": {}, "b": {}},
             effective_sample_sizes={"a": 1.0, "b": 2.0},
+            independent_sample_sizes={"a": 1.0, "b": 1.0},
         )
         arguments = ["evaluate", "a", "--against", "b", "--from", "2026-11-01", "--to", "2026-11-02"]
         done = CliRunner().invoke(app, arguments)

@@ -8,13 +8,15 @@ from urllib.request import url2pathname
 
 import pytest
 
-from evaluation.audit import decode_audit
+from evaluation.audit import audit_record, decode_audit
+from evaluation.gate import Ruling, Verdict
 from models.bundle import read_bundle, read_manifest, read_pointer
 from models.error import BundleError, ContractError, MarqueeError, NotReadyError, StaleModelError, WithdrawnModelError
+from pipelines.account import gate_rules, keep_audit
 from pipelines.change import Kind, changes
 from pipelines.promotion import judge_candidates, promote, promote_by_hand, publish, publish_champion
 from pipelines.registry import Registry
-from pipelines.replay import evaluate_candidates, read_round, round_uri, round_uri_with
+from pipelines.replay import evaluate_candidates, read_round, report_dir, round_uri, round_uri_with
 from pipelines.rollback import rollback
 from pipelines.settings import Settings
 from pipelines.training import candidate_names, choose_as_of, train_candidate
@@ -57,9 +59,27 @@ def go_live(settings: Settings, rounds: Rounds, number: int, name: str) -> str:
     """Put a version live; it is held against what is live by then, as a run of the DAG does."""
     first, versions = rounds[number]
     evaluation = evaluate_candidates(settings, read_round(first).training_uri, list(versions.values()))
+    let_through(settings, evaluation, name)
     promote(settings, evaluation, versions[name])
     publish(settings, evaluation, versions[name])
     return versions[name]
+
+
+def let_through(settings: Settings, evaluation_uri: str, name: str) -> None:
+    """Keep an audit record of the round in which the gate promotes a candidate, whatever it is worth."""
+    found, rules = read_round(evaluation_uri), gate_rules(settings)
+    verdict = Verdict(name, found.champion, Ruling.PROMOTE, "It may pass.", (), 0.05, lower=1.0)
+    audit = audit_record(
+        found.evaluation,
+        [verdict],
+        rules,
+        judged_at=found.as_of,
+        data_version=found.data_version,
+        window_start_at=found.learned_from_at,
+        window_end_at=found.learned_through_at,
+        rollback_to=found.champion,
+    )
+    keep_audit(report_dir(settings, found.as_of), audit)
 
 
 def test_the_candidates_are_those_of_the_settings_or_the_whole_list(world: Settings) -> None:
@@ -125,7 +145,7 @@ def test_nobody_is_judged_on_profiles_that_it_or_the_champion_learned_from(world
         assert (found.holdout_share, found.evaluation.log.n_decisions) == (0.2, sum(judged))
         assert read_manifest(found.candidates_url, version).holdout_share == share
         if found.champion == "uniform":
-            promote(settings, evaluation, version)
+            promote(settings, evaluation, version, by_hand=True)
             publish(settings, evaluation, version)
     assert found.champion != "uniform"
 
@@ -243,6 +263,18 @@ def test_a_verdict_about_a_champion_that_is_live_no_more_promotes_nothing(settin
         promote(settings, evaluation, versions["vw-epsilon"])
     assert read_pointer(settings.policies_url) == live
     promote(settings, evaluation, versions["vw-epsilon"], by_hand=True)
+
+
+def test_what_no_verdict_on_its_round_promotes_is_promoted_by_hand_alone(settings: Settings, rounds: Rounds) -> None:
+    evaluation, versions = rounds[1]
+    training = read_round(evaluation).training_uri
+    own = evaluate_candidates(settings, training, [versions["best-artwork"], versions["uniform"]])
+    let_through(settings, own, "best-artwork")
+    let_through(settings, rounds[2][0], "uniform")  # of another round
+    with pytest.raises(ContractError, match=f"promoted by a verdict on its round, of which '{versions['uniform']}'"):
+        promote(settings, own, versions["uniform"])
+    assert promote(settings, own, versions["best-artwork"]) == versions["best-artwork"]
+    assert promote(settings, own, versions["uniform"], by_hand=True) == versions["uniform"]
 
 
 def test_what_a_rollback_withdrew_comes_back_by_hand_alone(settings: Settings, rounds: Rounds) -> None:
