@@ -21,10 +21,11 @@ from models.interval import Interval
 from models.reward import quality_rule
 from pipelines.engine import open_engine
 from pipelines.event_tail import read_on
+from pipelines.feature_chain import NewestState, newest_state
 from pipelines.feature_count import Counted, Events, count_events
 from pipelines.feature_rows import launched_before, profile_familiarity_rows, profile_taste_rows
 from pipelines.feature_state import Tastes, advance_familiarity, advance_profiles, fading_of
-from pipelines.feature_tables import NewestState, newest_state, state_path
+from pipelines.feature_tables import state_path
 from pipelines.fresh_events import Due, FreshEvents
 from pipelines.fresh_state import FreshStates
 from pipelines.settings import Settings

@@ -7,9 +7,10 @@ from io import StringIO
 
 from models.error import NotReadyError
 from models.interval import Interval
+from pipelines.feature_chain import built_intervals
 from pipelines.feature_part import naming_broken_parts
 from pipelines.feature_rows import VIEWS
-from pipelines.feature_tables import built_intervals, view_path
+from pipelines.feature_tables import view_path
 from pipelines.part import read_part
 from pipelines.settings import Settings
 from pipelines.watermark import mark_refreshed

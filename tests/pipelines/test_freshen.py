@@ -26,7 +26,8 @@ from models.layout import DEVICES, FAMILIARITY, PROFILE, TASTES, TITLE
 from models.segment import open_name
 from pipelines.attribution import attribute
 from pipelines.event_tail import read_on
-from pipelines.feature_tables import build_features, newest_state, state_path, view_path
+from pipelines.feature_chain import newest_state
+from pipelines.feature_tables import build_features, state_path, view_path
 from pipelines.fresh_state import FreshStates
 from pipelines.freshen import Freshener, freshen
 from pipelines.ingest import ingest
