@@ -33,7 +33,7 @@ def check_online_is_newest(settings) -> None:
     for view, read in (("title_profile", features.titles), ("artwork_profile", features.artworks)):
         rows = newest_rows(settings, view)
         expected = np.array([row["vector"] for row in rows.values()], dtype=np.float32)
-        np.testing.assert_array_equal(read(list(rows)), expected)
+        np.testing.assert_array_equal(read(list(rows)).vectors, expected)
     tastes, known = newest_rows(settings, "profile_taste"), newest_rows(settings, "profile_familiarity")
     assert len(tastes) > 5
     for name, row in tastes.items():
