@@ -20,6 +20,7 @@ from pipelines.engine import Engine, open_engine
 from pipelines.feature_advance import Advanced, advance
 from pipelines.feature_chain import Built, backfill_command, note_path, read_chain, refuse_broken_chain
 from pipelines.feature_count import EVENT_COLUMNS, Counted, Events, count_events
+from pipelines.feature_part import read_view_part
 from pipelines.feature_rows import VIEWS, WIDTHS, Launched, launched_before
 from pipelines.feature_state import STATES, fading_of
 from pipelines.lake import Lake
@@ -145,7 +146,7 @@ def _refuse_broken_views(settings: Settings, before: Built | None, views: dict[s
         refuse_other_widths(view, rows, key, WIDTHS[view])
         earlier = view_path(settings, view, before.interval) if before else None
         if earlier is not None and earlier.is_file():
-            refuse_other_widths(view, read_part(earlier, VIEWS[view]), key, WIDTHS[view], f" in {earlier}")
+            read_view_part(earlier, view)
 
 
 def _count(settings: Settings, lake: Lake, interval: Interval) -> Counted:
