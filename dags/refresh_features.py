@@ -4,10 +4,12 @@ Reads the event log of one data interval and the lake before it; writes that int
 tables, and the online store. Each step overwrites its interval with the same bytes, so that a rerun or a backfill
 (`marquee airflow backfill create --dag-id refresh_features`) changes nothing that was right.
 
-Order: a step whose earlier intervals are not built yet raises NotReadyError and is tried again. Each task runs once at
-a time over all runs, even in a backfill, which overrides `max_active_runs`. Not `depends_on_past`: behind a past run
-that failed, `airflow dags test` would wait for ever. (The date of `dags test` is its interval's end, not the start; a
-second past it keeps the run from taking the place of the scheduled one whose interval begins there.)
+Order: features wait, by a NotReadyError that is tried again, for every interval since the newest built of which the
+event log may hold something; the first may be any. What is built in the past after all, or built otherwise, leaves
+later intervals on a state that is gone: no next one is built, and nothing trained, until they are rebuilt. Each task
+runs once at a time over all runs, even in a backfill, which overrides `max_active_runs`. Not `depends_on_past`: behind
+a past run that failed, `airflow dags test` would wait for ever. (The date of `dags test` is its interval's end, not the
+start; a second past it keeps the run from taking the place of the scheduled one whose interval begins there.)
 """
 
 from datetime import timedelta

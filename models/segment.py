@@ -6,6 +6,7 @@ from the name alone whether a segment can hold lines of its interval. A segment 
 written, and its writer holds an exclusive `flock` on it: one that nobody holds was left by a crash.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,6 +59,17 @@ class Segment:
     def may_hold(self, interval: Interval) -> bool:
         """Tell whether a line of this interval could be in here."""
         return self.opened_at < interval.end_at and (self.closed_at is None or self.closed_at >= interval.start_at)
+
+
+def closed_since(names: Iterable[str], moment: datetime | None) -> Iterator[str]:
+    """Keep the file names of segments that were closed at `moment` or later, or are open; of all where it is None.
+
+    Nothing is parsed: times in names sort as text, and a log of months has hundreds of thousands of them.
+    """
+    since = moment.astimezone(UTC).strftime(_FORMAT) if moment else ""
+    for name in names:
+        if name.endswith(OPEN_SUFFIX) or (name.endswith(CLOSED_SUFFIX) and name.partition("-")[2] >= since):
+            yield name
 
 
 def find_segments(directory: Path) -> list[Segment]:

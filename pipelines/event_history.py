@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from models.error import ContractError
 from models.interval import Interval
+from models.segment import find_segments
 from pipelines.event_rows import (
     CLOCK_TOLERANCE,
     EventRows,
@@ -75,18 +76,27 @@ class EventHistory:
         self, table: Table, interval: Interval, columns: list[str], where: pc.Expression | None = None
     ) -> pa.RecordBatchReader:
         """Stream columns of an interval's decisions, impressions or plays; rows in no particular order."""
-        if table.name not in self._written:
-            self._written[table.name] = set(self.lake.intervals(table))
-        if interval.key in self._written[table.name]:
+        if self._is_ingested(table, interval):
             end_at = interval.start_at + timedelta(seconds=1)
             return self.lake.reader(table, interval.start_at, end_at, columns, where)
-        if table is DECISIONS:  # other tables need decisions of still earlier intervals
-            self._lay_out(interval)
-            relation = _name(interval, "decisions")
-        else:
+        if table is IMPRESSIONS:  # which need decisions of still earlier intervals
             relation = self.resolve(interval).relations[table.name]
+        else:
+            self._lay_out(interval)
+            relation = _name(interval, table.name)
         schema = pa.schema([table.schema.field(name) for name in columns])
         return pa.RecordBatchReader.from_batches(schema, self._filtered(relation, table, columns, where))
+
+    def keys_before(self, table: Table, interval: Interval, since: datetime) -> Iterator[pa.RecordBatchReader]:
+        """Stream the keys that intervals before this one hold, of those that end after `since`."""
+        columns, intervals = list(table.key), self.earlier(interval, since)
+        loose = [one for one in intervals if not self._is_ingested(table, one)]
+        if len(loose) < len(intervals):
+            yield self.lake.reader(table, min(intervals).start_at, interval.start_at, columns)
+        segments = find_segments(self.settings.events_dir) if loose else []
+        for one in loose:
+            if segments and segments[0].opened_at < one.end_at:  # else it was before anything was logged
+                yield self.rows(table, one, columns)
 
     def resolve(self, interval: Interval) -> Resolved:
         """Read an interval's own lines and join its impressions with their decisions (see `judge_impressions`).
@@ -109,6 +119,11 @@ class EventHistory:
             }
             self._resolved[interval] = Resolved(relations, self._n_duplicates[interval])
         return self._resolved[interval]
+
+    def _is_ingested(self, table: Table, interval: Interval) -> bool:
+        if table.name not in self._written:
+            self._written[table.name] = set(self.lake.intervals(table))
+        return interval.key in self._written[table.name]
 
     def _lay_out(self, interval: Interval) -> EventRows:
         """Read an interval's own lines into the workspace, once, with views of them that hold each key once."""

@@ -150,6 +150,11 @@ def untimely(happened_at: datetime, received_at: datetime, max_age: timedelta) -
     return "late" if happened_at < received_at - max_age else None
 
 
+def report_span(max_cache: timedelta) -> timedelta:
+    """Tell how long after its first report an event may be reported again and still be timely."""
+    return max_cache + 2 * CLOCK_TOLERANCE
+
+
 def refused(source: str, line_number: int, reason: str, line: bytes) -> Refused:
     """Make a row of the quarantine table."""
     return Refused(source, line_number, _kind_of(line), reason, _raw(line))

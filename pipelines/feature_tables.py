@@ -4,22 +4,23 @@ Reads the interval's decisions, impressions, plays and rewards, the catalogue an
 before; writes the state after and the rows of what was touched. A rebuild from the same input writes nothing.
 """
 
-import json
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from models.error import ContractError, NotReadyError
+from models.error import NotReadyError
 from models.interval import Interval
 from models.reward import quality_rule
+from models.segment import find_segments
 from pipelines.contract import refuse_broken, refuse_other_widths
 from pipelines.drift import histogram_bytes, histogram_path
 from pipelines.engine import Engine, open_engine
 from pipelines.feature_advance import Advanced, advance
+from pipelines.feature_chain import Built, backfill_command, note_path, read_chain, refuse_broken_chain
 from pipelines.feature_count import EVENT_COLUMNS, Counted, Events, count_events
+from pipelines.feature_part import read_view_part
 from pipelines.feature_rows import VIEWS, WIDTHS, Launched, launched_before
 from pipelines.feature_state import STATES, fading_of
 from pipelines.lake import Lake
@@ -36,17 +37,6 @@ class BuiltFeatures:
     interval: str
     n_rows: dict[str, int]
     n_changed: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Built:
-    """The note that an interval is built, written last; `state` is the digest of its states."""
-
-    interval: str
-    end_at: str
-    state: str
-    before: str
-    state_before: str
 
 
 def build_features(settings: Settings, interval: Interval) -> BuiltFeatures:
@@ -71,42 +61,15 @@ def build_features(settings: Settings, interval: Interval) -> BuiltFeatures:
         histogram_path(settings, view, interval.key): (histogram_bytes(view, rows), rows.slice(0, 0))
         for view, rows in made.views.items()
     }
-    note = _Built(
+    note = Built(
         interval=interval.key,
         end_at=interval.end_at.isoformat(),
         state=state_digest,
         before=before.interval if before else "",
         state_before=before.state if before else "",
     )
-    n_changed = _write(_note_path(settings, interval.key), note, contents)
+    n_changed = _write(note_path(settings, interval.key), note, contents)
     return BuiltFeatures(interval.key, {view: len(rows) for view, rows in made.views.items()}, n_changed)
-
-
-def built_intervals(settings: Settings) -> list[str]:
-    """List the keys of the intervals that are built, sorted."""
-    return sorted(path.stem for path in (settings.features_dir / "_built").glob("*.json"))
-
-
-@dataclass(frozen=True, slots=True)
-class NewestState:
-    """The newest interval that is built: its key and end, and what names its states' content."""
-
-    key: str
-    end_at: datetime
-    digest: str
-
-
-def newest_state(settings: Settings) -> NewestState | None:
-    """Find the newest state that events may be counted onto; None before any.
-
-    Raises:
-        ContractError: naming a note that cannot be read.
-    """
-    built = built_intervals(settings)
-    if not built:
-        return None
-    note = _read_note(settings, built[-1])
-    return NewestState(note.interval, datetime.fromisoformat(note.end_at), f"{note.interval}/{note.state}")
 
 
 def state_path(settings: Settings, name: str, key: str) -> Path:
@@ -119,48 +82,61 @@ def view_path(settings: Settings, view: str, key: str) -> Path:
     return settings.features_dir / view / f"interval={key}" / "part.parquet"
 
 
-def _write(note_path: Path, note: _Built, contents: dict[Path, tuple[bytes, pa.Table]]) -> int:
+def _write(path_of_note: Path, note: Built, contents: dict[Path, tuple[bytes, pa.Table]]) -> int:
     """Write the parts that differ. The note is away while they do, so that a crash leaves the interval not built."""
     changed = [path for path, (content, _) in contents.items() if not path.is_file() or path.read_bytes() != content]
     if changed:
-        note_path.unlink(missing_ok=True)
+        path_of_note.unlink(missing_ok=True)
     for path in changed:
         write_whole(path, contents[path][0])
-    write_whole(note_path, json.dumps(asdict(note), indent=1).encode())
+    write_whole(path_of_note, note.encode())
     return sum(len(contents[path][1]) for path in changed)
 
 
-def _state_before(settings: Settings, lake: Lake, interval: Interval) -> _Built | None:
+def _state_before(settings: Settings, lake: Lake, interval: Interval) -> Built | None:
     """Find the state to advance, and refuse one that misses an interval or rests on one that has changed since."""
-    built = [key for key in built_intervals(settings) if key < interval.key]
-    logged = {key for table in (DECISIONS, IMPRESSIONS, PLAYS, REWARDS) for key in lake.intervals(table)}
-    missing = sorted(key for key in logged.difference(built) if key < interval.key)
-    if missing:
-        raise NotReadyError(f"features of interval {missing[0]} must be built before those of {interval.key}")
-    notes = [_read_note(settings, key) for key in built]
-    for earlier, later in zip([None, *notes], notes, strict=False):
-        if (later.before, later.state_before) != ((earlier.interval, earlier.state) if earlier else ("", "")):
-            raise NotReadyError(
-                f"features of interval {later.interval} rest on a state that has changed since: "
-                f"rebuild it before {interval.key}"
-            )
-    return notes[-1] if notes else None
+    chain = read_chain(settings, interval.start_at)
+    missing = _first_missing(settings, lake, interval, chain)
+    if missing is not None:
+        raise NotReadyError(
+            f"features of interval {missing.key} must be built before those of {interval.key}: "
+            f"{backfill_command(missing.start_at, interval.end_at)}"
+        )
+    refuse_broken_chain(settings, interval.start_at)
+    return chain[-1] if chain else None
+
+
+def _first_missing(settings: Settings, lake: Lake, interval: Interval, chain: list[Built]) -> Interval | None:
+    """Find the first interval before this one that is not built though something of it was logged; None where none is.
+
+    Those of the lake count, and where the newest that is built did not end when this one begins, all that a segment
+    of the event log may hold. What was logged before anything was built does not: building may begin anywhere.
+    """
+    hours = (interval.end_at - interval.start_at) / timedelta(hours=1)
+    ingested = {key for table in (DECISIONS, IMPRESSIONS, PLAYS, REWARDS) for key in lake.intervals(table)}
+    missing = {key for key in ingested.difference(note.interval for note in chain) if key < interval.key}
+    through = chain[-1].stretch.end_at if chain else interval.start_at
+    if through < interval.start_at:
+        hole = Interval(through, interval.start_at)
+        if any(segment.may_hold(hole) for segment in find_segments(settings.events_dir)):
+            missing.add(hole.key)
+    return Interval.parse(min(missing), hours) if missing else None
 
 
 def _advance(
-    settings: Settings, interval: Interval, before: _Built | None, counted: Counted, launched: Launched
+    settings: Settings, interval: Interval, before: Built | None, counted: Counted, launched: Launched
 ) -> Advanced:
     return advance(
         {name: _read_state(settings, name, before) for name in STATES},
         counted,
         launched,
         fading=fading_of(settings),
-        elapsed=interval.end_at - datetime.fromisoformat(before.end_at) if before else timedelta(0),
+        elapsed=interval.end_at - before.stretch.end_at if before else timedelta(0),
         end_at=interval.end_at,
     )
 
 
-def _refuse_broken_views(settings: Settings, before: _Built | None, views: dict[str, pa.Table]) -> None:
+def _refuse_broken_views(settings: Settings, before: Built | None, views: dict[str, pa.Table]) -> None:
     """Hold views to their contracts, and their vectors to the layout's length: now, and in the interval before."""
     for view, rows in views.items():
         key = VIEWS[view].names[0]
@@ -170,7 +146,7 @@ def _refuse_broken_views(settings: Settings, before: _Built | None, views: dict[
         refuse_other_widths(view, rows, key, WIDTHS[view])
         earlier = view_path(settings, view, before.interval) if before else None
         if earlier is not None and earlier.is_file():
-            refuse_other_widths(view, read_part(earlier, VIEWS[view]), key, WIDTHS[view], f" in {earlier}")
+            read_view_part(earlier, view)
 
 
 def _count(settings: Settings, lake: Lake, interval: Interval) -> Counted:
@@ -191,20 +167,7 @@ def _events(engine: Engine, lake: Lake, interval: Interval) -> Events:
     })
 
 
-def _read_state(settings: Settings, name: str, before: _Built | None) -> pa.Table:
+def _read_state(settings: Settings, name: str, before: Built | None) -> pa.Table:
     if before is None:
         return STATES[name].empty_table()
     return read_part(state_path(settings, name, before.interval), STATES[name])
-
-
-def _note_path(settings: Settings, key: str) -> Path:
-    return settings.features_dir / "_built" / f"{key}.json"
-
-
-def _read_note(settings: Settings, key: str) -> _Built:
-    path = _note_path(settings, key)
-    try:
-        fields: dict[str, Any] = json.loads(path.read_bytes())
-        return _Built(**fields)
-    except (OSError, ValueError, TypeError) as error:
-        raise ContractError(f"not the note of a built interval: {path}: {error}") from error

@@ -19,7 +19,7 @@ from models.event import Play, decode_line
 from models.identity import is_anonymous
 from models.interval import Interval
 from pipelines.column import TIME
-from pipelines.event_rows import CLOCK_TOLERANCE, untimely
+from pipelines.event_rows import CLOCK_TOLERANCE, report_span, untimely
 from pipelines.event_tail import Read
 from pipelines.feature_count import EVENT_COLUMNS
 from pipelines.table import DECISIONS, IMPRESSIONS, PLAYS
@@ -27,6 +27,7 @@ from pipelines.table import DECISIONS, IMPRESSIONS, PLAYS
 _DEFINITION = """
 CREATE TABLE IF NOT EXISTS segments (segment TEXT PRIMARY KEY, offset INTEGER);
 CREATE TABLE IF NOT EXISTS base (key TEXT);
+CREATE TABLE IF NOT EXISTS read_through (closed_at INTEGER);
 CREATE TABLE IF NOT EXISTS pages (page_id TEXT PRIMARY KEY, profile_id TEXT, decided_at INTEGER, device TEXT);
 CREATE TABLE IF NOT EXISTS decisions (decision_id TEXT PRIMARY KEY, profile_id TEXT, title_id TEXT, decided_at INTEGER);
 CREATE TABLE IF NOT EXISTS impressions (
@@ -98,9 +99,29 @@ class FreshEvents:
         """Close the file."""
         self._db.close()
 
-    def offsets(self) -> dict[str, int]:
-        """Tell how far each segment is read."""
-        return dict(self._db.execute("SELECT segment, offset FROM segments"))
+    def offset(self, segment: str) -> int:
+        """Tell how far a segment is read, in bytes."""
+        row = self._db.execute("SELECT offset FROM segments WHERE segment = ?", (segment,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def unread_since(self, end_at: datetime) -> datetime:
+        """Find the moment before which every closed segment that bears on events after `end_at` is read.
+
+        Whoever starts late, or after a rest, reads back as far as ids and decisions may be reported again.
+        """
+        oldest = end_at - report_span(self._max_cache)
+        row = self._db.execute("SELECT closed_at FROM read_through").fetchone()
+        return max(oldest, min(_moment(row[0]), end_at)) if row else oldest
+
+    def note_read(self, closed_at: datetime, segments: Iterable[str]) -> None:
+        """Note that every segment closed before a moment is read, and forget the offsets of all but `segments`."""
+        kept = [(segment, offset) for segment in segments if (offset := self.offset(segment))]
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("DELETE FROM segments")
+            self._db.executemany("INSERT INTO segments VALUES (?, ?)", kept)
+            self._db.execute("DELETE FROM read_through")
+            self._db.execute("INSERT INTO read_through VALUES (?)", (_microseconds(closed_at),))
 
     def base(self) -> str:
         """Name the interval whose state the pending events were counted onto; empty before any."""
@@ -127,6 +148,10 @@ class FreshEvents:
             "SELECT profile_id, newest_at FROM profiles WHERE due > 0 ORDER BY due DESC, newest_at LIMIT ?", (limit,)
         )
         return [Due(profile_id, _moment(newest_at)) for profile_id, newest_at in rows]
+
+    def drop_counted(self, end_at: datetime) -> None:
+        """Let nobody be due for what was read late and is in the state that ended at a moment."""
+        self._db.execute("DELETE FROM profiles WHERE due > 0 AND newest_at < ?", (_microseconds(end_at),))
 
     def written(self, profile_ids: Sequence[str], at: datetime) -> None:
         """Note that rows of profiles were written as of a moment: no later one of theirs may be older."""
@@ -169,7 +194,7 @@ class FreshEvents:
 
         Ids are kept as long as they may be reported again; a decision as long as its impression may come.
         """
-        end, oldest = _microseconds(end_at), _microseconds(end_at - self._max_cache - CLOCK_TOLERANCE)
+        end, oldest = _microseconds(end_at), _microseconds(end_at - report_span(self._max_cache))
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             for table, time in (("decisions", "decided_at"), ("impressions", "received_at"), ("plays", "received_at")):

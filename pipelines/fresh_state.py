@@ -8,8 +8,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from models.error import ContractError
+from pipelines.feature_chain import NewestState
 from pipelines.feature_state import STATES
-from pipelines.feature_tables import NewestState, state_path
+from pipelines.feature_tables import state_path
 from pipelines.settings import Settings
 
 _KEPT = ("profile", "familiarity")

@@ -20,12 +20,13 @@ from models.error import MarqueeError
 from models.interval import Interval
 from models.reward import quality_rule
 from pipelines.engine import open_engine
-from pipelines.event_tail import read_on
+from pipelines.event_tail import EventTail
+from pipelines.feature_chain import NewestState, newest_state
 from pipelines.feature_count import Counted, Events, count_events
 from pipelines.feature_rows import launched_before, profile_familiarity_rows, profile_taste_rows
 from pipelines.feature_state import Tastes, advance_familiarity, advance_profiles, fading_of
-from pipelines.feature_tables import NewestState, newest_state, state_path
-from pipelines.fresh_events import Due, FreshEvents
+from pipelines.feature_tables import state_path
+from pipelines.fresh_events import Due, FreshEvents, Taken
 from pipelines.fresh_state import FreshStates
 from pipelines.settings import Settings
 from pipelines.table import REWARDS
@@ -59,6 +60,7 @@ class Freshener:
         self._events = FreshEvents(
             settings.home / "fresh" / "events.db", max_cache=timedelta(hours=settings.max_cache_hours)
         )
+        self._tail = EventTail(settings.events_dir, self._events.offset)
         self._newest = newest_state(settings)
         self._states = FreshStates(settings, self._newest)
         self._tastes: tuple[tuple[Interval, int], Tastes] | None = None
@@ -74,18 +76,27 @@ class Freshener:
             ContractError: naming a state or catalogue that cannot be read. Nothing is lost: the rows stay due.
         """
         self._follow_batch()
-        since = self._newest.end_at if self._newest else None
-        taken = self._events.take(read_on(self._settings.events_dir, self._events.offsets(), since))
+        taken = self._read_on(self._newest.end_at if self._newest else None)
         due = self._events.due(PROFILES_A_STEP)
         groups: dict[Interval, list[Due]] = defaultdict(list)
         for each in due:
-            if since and each.newest_at < since:  # read late: the batch has counted it
-                self._events.written([each.profile_id], each.newest_at)
-                continue
             groups[Interval.containing(each.newest_at, self._settings.interval_hours)].append(each)
         for interval, group in groups.items():
             self._write(interval, group)
         return Freshened(taken.n_lines, taken.n_refused, len(due))
+
+    def _read_on(self, since: datetime | None) -> Taken:
+        """Keep some of the log's unread lines; before those after `since`, the end of the newest state, older ones.
+
+        Their events are counted, but what is reported now may be of their decisions, or may be of them once more.
+        """
+        unread_since = self._events.unread_since(since) if since else None
+        taken = self._events.take(self._tail.read_on(unread_since))
+        if since:
+            self._events.drop_counted(since)
+            if unread_since != since and self._tail.is_through:
+                self._events.note_read(since, self._tail.segments(since))
+        return taken
 
     def _follow_batch(self) -> None:
         """Count onto the newest state once a batch has built one."""

@@ -9,11 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from models.interval import Interval
 from pipelines.event_history import EventHistory
-from pipelines.event_rows import CLOCK_TOLERANCE, count_reasons
+from pipelines.event_rows import CLOCK_TOLERANCE, count_reasons, report_span
 from pipelines.event_sql import quoted
 from pipelines.lake import Lake, Written
 from pipelines.settings import Settings
@@ -46,8 +45,8 @@ def ingest(settings: Settings, interval: Interval) -> Ingested:
         found = history.resolve(interval)
         relations = dict(found.relations)
         n_duplicates = found.n_duplicates
-        for table, happened in ((IMPRESSIONS, "seen_at"), (PLAYS, "started_at")):
-            relations[table.name], n_repeated = _without_earlier(history, table, interval, happened)
+        for table in (IMPRESSIONS, PLAYS):
+            relations[table.name], n_repeated = _without_earlier(history, table, interval)
             n_duplicates += n_repeated
         written = {
             table.name: _write(history, table, interval, relations[table.name])
@@ -71,22 +70,27 @@ def _write(history: EventHistory, table: Table, interval: Interval, relation: st
     return history.lake.replace(table, interval, history.space.batches(sql))
 
 
-def _without_earlier(history: EventHistory, table: Table, interval: Interval, happened: str) -> tuple[str, int]:
+def _without_earlier(history: EventHistory, table: Table, interval: Interval) -> tuple[str, int]:
     """Leave out rows whose key an earlier interval holds; returns the rest, and how many were left out.
 
-    Only events that happened before the interval began can be in an earlier one, and only in one that had not ended
-    when they happened: there are few, and few intervals to look at.
+    A play is known by its id alone: reported again by a device whose clock was put right, it has another start. An
+    impression is known by its moment, too, so that only those seen before the interval began can be in an earlier one,
+    and only in one that had not ended by then: there are few, and few intervals to look at.
     """
-    space, relation = history.space, history.resolve(interval).relations[table.name]
+    space, relation, keys = history.space, history.resolve(interval).relations[table.name], quoted(table.key)
+    asked, earlier = f"asked_{table.name}", f"earlier_{table.name}"
     begin = (interval.start_at + CLOCK_TOLERANCE).isoformat()
-    old = space.table(f"SELECT {quoted([table.key[0], happened])} FROM {relation} WHERE {happened} < '{begin}'")
-    if not len(old):
+    which = f"WHERE seen_at < '{begin}'" if table is IMPRESSIONS else ""
+    space.do(f"CREATE TABLE {asked} AS SELECT {keys} FROM {relation} {which}")
+    if not space.count(f"SELECT count(*) FROM {asked}"):
         return relation, 0
-    since = pc.min(old[happened]).as_py() - CLOCK_TOLERANCE
-    where = pc.field(table.key[0]).isin(pc.unique(old[table.key[0]]))
-    earlier, keys = f"earlier_{table.name}", list(table.key)
-    space.create(earlier, pa.schema([table.schema.field(name) for name in keys]))
-    for before in history.earlier(interval, since):
-        space.insert(earlier, history.rows(table, before, keys, where).read_all())
-    n_repeated = space.count(f"SELECT count(*) FROM {relation} SEMI JOIN {earlier} USING ({quoted(keys)})")
-    return f"(FROM {relation} ANTI JOIN {earlier} USING ({quoted(keys)}))", n_repeated
+    since = interval.start_at - report_span(history.max_cache)
+    if table is IMPRESSIONS:
+        since = space.table(f"SELECT min(seen_at) AS seen_at FROM {asked}")["seen_at"][0].as_py() - CLOCK_TOLERANCE
+    schema = pa.schema([table.schema.field(name) for name in table.key])
+    space.create(earlier, schema)
+    for reported in history.keys_before(table, interval, since):
+        repeated = space.choose(reported, f"SEMI JOIN {asked} USING ({keys})")
+        space.insert(earlier, pa.RecordBatchReader.from_batches(schema, repeated))
+    n_repeated = space.count(f"SELECT count(*) FROM {relation} SEMI JOIN {earlier} USING ({keys})")
+    return f"(FROM {relation} ANTI JOIN {earlier} USING ({keys}))", n_repeated

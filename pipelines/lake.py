@@ -17,6 +17,7 @@ from urllib.request import url2pathname
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from pyarrow import fs as pa_fs
@@ -85,8 +86,8 @@ class Lake:
             NotReadyError: if others kept writing the same interval.
         """
         self._refuse_other_length(table, interval, self._open(table))
-        files = self._folder(table)
-        staged = write_rows(files, f"{_PARTITION}={interval.key}", table.schema, conform_stream(table, rows))
+        folder = f"{_PARTITION}={interval.key}"
+        staged = write_rows(self._folder(table), folder, table.schema, conform_stream(table, rows))
         committed = False
         try:
             for _ in range(_ATTEMPTS):
@@ -97,7 +98,7 @@ class Lake:
                     continue
         finally:
             if not committed:
-                files.delete_file(staged.path)
+                self._drop_unlisted(table, interval, staged)
         raise NotReadyError(f"{table.name}: others keep writing interval {interval.key}")
 
     def read(
@@ -161,10 +162,7 @@ class Lake:
 
     def content_hash(self, table: Table, interval: Interval) -> str:
         """Hash what an interval says: equal for equal rows, whatever files hold them."""
-        delta = self._open(table)
-        return content_hash(
-            pa.Table.from_batches([], table.schema) if delta is None else self._rows(delta, table, interval)
-        )
+        return content_hash(self._rows(table, interval))
 
     def _location(self, table: Table) -> str:
         return f"{self.root}/{table.name}"
@@ -223,10 +221,20 @@ class Lake:
         )
         return Written(staged.n_rows, n_changed), staged.n_rows > 0
 
+    def _drop_unlisted(self, table: Table, interval: Interval, staged: StagedFile) -> None:
+        """Delete a staged file, unless a commit lists it after all: one may be durable and still end in an error."""
+        try:
+            delta = self._open(table)
+            if delta is not None and staged.path in _stored(delta, interval).files:
+                return
+        except (ContractError, DeltaError, pa.ArrowException, OSError):
+            return  # nobody can tell: a file too many does no harm, one too few would lose the interval
+        self._folder(table).delete_file(staged.path)
+
     def _n_differing(self, delta: DeltaTable, table: Table, interval: Interval, staged: StagedFile) -> int:
         """Count rows that differ from the stored ones; files of the same bytes, the usual case, are not decoded."""
         files = self._folder(table)
-        stored = delta.to_pyarrow_dataset(file_pruning_predicate=[(_PARTITION, "=", interval.key)])
+        stored = _stored(delta, interval)
         try:
             if len(stored.files) == 1 and same_bytes(files, stored.files[0], staged.path):
                 return 0
@@ -235,10 +243,9 @@ class Lake:
             broken = broken_data_file(self._location(table), stored.files)
             raise ContractError(f"{table.name}: {broken or first_line(error)}") from error
 
-    def _rows(self, delta: DeltaTable, table: Table, interval: Interval) -> pa.Table:
-        batches = self._scan(
-            delta, table, (interval.start_at, interval.start_at + timedelta(seconds=1)), table.schema.names
-        )
+    def _rows(self, table: Table, interval: Interval) -> pa.Table:
+        between = interval.start_at, interval.start_at + timedelta(seconds=1)
+        batches = self._scan(self._open(table), table, between, table.schema.names)
         order = [(name, "ascending") for name in table.order]
         return pa.Table.from_batches(batches, table.schema).sort_by(order)
 
@@ -262,6 +269,10 @@ class Lake:
         except (pa.ArrowException, OSError) as error:
             broken = broken_data_file(self._location(table), dataset.files)
             raise ContractError(f"{table.name}: {broken or first_line(error)}") from error
+
+
+def _stored(delta: DeltaTable, interval: Interval) -> ds.FileSystemDataset:
+    return delta.to_pyarrow_dataset(file_pruning_predicate=[(_PARTITION, "=", interval.key)])
 
 
 def _schema(table: Table, names: Sequence[str]) -> pa.Schema:

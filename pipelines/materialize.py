@@ -7,10 +7,10 @@ from io import StringIO
 
 from models.error import NotReadyError
 from models.interval import Interval
-from pipelines.feature_part import naming_broken_parts
+from pipelines.feature_chain import built_intervals
+from pipelines.feature_part import naming_broken_parts, read_view_part
 from pipelines.feature_rows import VIEWS
-from pipelines.feature_tables import built_intervals, view_path
-from pipelines.part import read_part
+from pipelines.feature_tables import view_path
 from pipelines.settings import Settings
 from pipelines.watermark import mark_refreshed
 from serving.feature_store import apply_feature_repo, open_feature_store
@@ -34,11 +34,12 @@ def materialize(settings: Settings, interval: Interval) -> Materialized:
 
     Raises:
         NotReadyError: if the interval's features are not built.
-        ContractError: if the feature definitions are refused, or naming a part of a view that cannot be read.
+        ContractError: if the feature definitions are refused, or naming a part of a view that cannot be read or, and
+            then nothing is brought online, holds a null or vectors of another length than the layout's.
     """
     if interval.key not in built_intervals(settings):
         raise NotReadyError(f"features of interval {interval.key} must be built before they are materialised")
-    n_rows = {view: len(read_part(view_path(settings, view, interval.key), VIEWS[view])) for view in VIEWS}
+    n_rows = {view: len(read_view_part(view_path(settings, view, interval.key), view)) for view in VIEWS}
     views = [view for view, n in n_rows.items() if n]
     if views:
         apply_feature_repo(settings)

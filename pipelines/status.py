@@ -21,10 +21,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Where a HOME stands.
 
     `tables` counts the intervals that each table holds, `n_quarantined` the refused lines by reason. `gap` says which
-    interval was never refreshed, if training waits for one. Of the newest training set, `share_equal` is the share of
-    `n_compared` sampled decisions whose vectors were served as they were joined; None where none was logged.
-    `skew_causes` are shares of the others, by `pipelines.skew_cause.Cause`. `views` tells of each feature view how old
-    its newest rows are and which columns have drifted.
+    interval was never refreshed, or rests on another than the one before it, if training waits for one. Of the newest
+    training set, `share_equal` is the share of `n_compared` sampled decisions whose vectors were served as they were
+    joined; None where none was logged. `skew_causes` are shares of the others, by `pipelines.skew_cause.Cause`. `views`
+    tells of each feature view how old its newest rows are and which columns have drifted.
     """
 
     home: str

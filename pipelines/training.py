@@ -47,7 +47,8 @@ def choose_as_of(settings: Settings, asked: datetime | None = None) -> datetime:
     """Choose the watermark of a training: the moment asked for, or all that is refreshed.
 
     Raises:
-        NotReadyError: if nothing is refreshed, not yet as far as was asked, or not without a gap; the gap is named.
+        NotReadyError: if nothing is refreshed, not yet as far as was asked, or not without a gap or features that were
+            built around one; what mends it is named.
         ContractError: if the moment asked for is naive.
     """
     if asked is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from models.error import ContractError, NotReadyError
 from models.interval import Interval
+from pipelines.feature_chain import backfill_command, broken_link, link_notice, read_chain
 from pipelines.part import write_whole
 from pipelines.settings import Settings
 
@@ -26,11 +27,16 @@ def refreshed_intervals(settings: Settings) -> list[Interval]:
 
 
 def refreshed_through(settings: Settings) -> datetime | None:
-    """Find how far features are refreshed without a gap that matters (see `find_gaps`); None before any interval."""
-    missing = find_gaps(settings)
-    if missing:
-        return missing[0].start_at
-    return max((interval.end_at for interval in refreshed_intervals(settings)), default=None)
+    """Find how far features are refreshed and rest on each other; None before any interval.
+
+    That is up to the first gap that matters (see `find_gaps`), or to the first broken link of the chain.
+    """
+    stops = [gap.start_at for gap in find_gaps(settings)]
+    broken = broken_link(read_chain(settings))
+    if broken is not None:
+        stops.append(broken.stretch.start_at)
+    through = max((interval.end_at for interval in refreshed_intervals(settings)), default=None)
+    return min([through, *stops]) if through is not None else None
 
 
 def find_gaps(settings: Settings, until: datetime | None = None) -> list[Interval]:
@@ -57,10 +63,11 @@ def find_gaps(settings: Settings, until: datetime | None = None) -> list[Interva
 
 
 def refuse_gaps(settings: Settings, until: datetime | None = None) -> None:
-    """Refuse to learn around what was never refreshed.
+    """Refuse to learn around what was never refreshed, or from features that were built around it.
 
     Raises:
-        NotReadyError: naming the first gap that matters, and how to fill it.
+        NotReadyError: naming the first gap that matters, or the first interval that rests on another than the one
+            before it, and the backfill that mends it.
     """
     notice = gap_notice(settings, until)
     if notice:
@@ -68,17 +75,17 @@ def refuse_gaps(settings: Settings, until: datetime | None = None) -> None:
 
 
 def gap_notice(settings: Settings, until: datetime | None = None) -> str | None:
-    """Name the first gap that matters and say how to fill it; None where there is none."""
+    """Name the first gap that matters, or else the first broken link of the chain, and how to mend it; None without."""
     missing = find_gaps(settings, until)
     if not missing:
-        return None
+        return link_notice(settings, until)
     # Whatever comes after a gap rests on the state before it, and is rebuilt too.
     newest = max(interval.end_at for interval in refreshed_intervals(settings))
-    start, end, to = (bound.strftime("%Y-%m-%dT%H:%M:%S") for bound in (missing[0].start_at, missing[0].end_at, newest))
+    start, end = (bound.strftime("%Y-%m-%dT%H:%M:%S") for bound in (missing[0].start_at, missing[0].end_at))
     more = f", nor in {len(missing) - 1} later gaps" if len(missing) > 1 else ""
     return (
         f"no features were refreshed from {start} to {end} UTC{more}, and training does not learn around a gap: "
-        f"marquee backfill --from {start} --to {to}"
+        f"{backfill_command(missing[0].start_at, newest)}"
     )
 
 

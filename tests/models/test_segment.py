@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.error import ContractError
 from models.interval import Interval
-from models.segment import Segment, closed_name, find_segments, open_name
+from models.segment import Segment, closed_name, closed_since, find_segments, open_name
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 MOMENTS = st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -35,6 +35,17 @@ def test_an_open_segment_may_hold_anything_after_it_was_opened() -> None:
     segment = Segment.at(Path(open_name(AT, "w")))
     assert segment.may_hold(Interval.containing(AT + timedelta(days=900), 1))
     assert not segment.may_hold(Interval.containing(AT - timedelta(hours=1), 1))
+
+
+@given(opened_at=MOMENTS, age=st.timedeltas(timedelta(0), timedelta(days=2)), moment=MOMENTS)
+def test_names_are_told_from_those_of_segments_closed_before_a_moment_as_their_times_are(
+    opened_at: datetime, age: timedelta, moment: datetime
+) -> None:
+    closed, still_open = closed_name(opened_at, opened_at + age, "w"), open_name(opened_at, "w")
+    names = [closed, still_open, "notes.txt"]
+    expected = [closed, still_open] if opened_at + age >= moment else [still_open]
+    assert list(closed_since(names, moment)) == expected
+    assert list(closed_since(names, opened_at + age)) == list(closed_since(names, None)) == [closed, still_open]
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "20261101T120000000000Z-w.jsonl", "a-b-c.jsonl", "20261101-w.open"])

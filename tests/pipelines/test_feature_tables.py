@@ -1,5 +1,6 @@
 """Feature tables are a pure function of what was known, and are never built over a gap."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,13 +12,20 @@ import pytest
 from models.catalogue import Catalogue, Title
 from models.error import ContractError, NotReadyError
 from models.layout import TITLE
+from pipelines.doctor import examine
+from pipelines.feature_chain import built_intervals
 from pipelines.feature_rows import VIEWS, WIDTHS
-from pipelines.feature_tables import build_features, built_intervals, view_path
+from pipelines.feature_tables import build_features, view_path
+from pipelines.ingest import ingest
 from pipelines.lake import Lake
 from pipelines.settings import Settings
+from pipelines.status import status
 from pipelines.table import PLAYS
+from pipelines.training import choose_as_of
+from pipelines.watermark import mark_refreshed, refreshed_through
 from serving.catalogue_file import write_catalogue
-from tests.pipelines.feature_world import LATE_TITLE, catalogue, day, make_home, make_world
+from tests.pipelines.event_log import page, write_segment
+from tests.pipelines.feature_world import LATE_TITLE, catalogue, day, make_home, make_world, settings_of
 
 N_DAYS = 3
 
@@ -119,6 +127,58 @@ def test_an_interval_is_refused_while_the_one_before_rests_on_a_state_that_chang
         build_features(settings, day(2))
     build_features(settings, day(1))
     assert build_features(settings, day(2)).n_changed > 0
+
+
+def test_features_built_around_an_interval_are_refused_by_name_until_they_are_rebuilt(tmp_path):
+    settings, world = settings_of(tmp_path / "home"), make_world(N_DAYS)
+    write_catalogue(catalogue(), settings.catalogue_path)
+    for number in (0, 2, 1):  # nothing tells of day 1 until it is there
+        world.write(settings, [number])
+        build_features(settings, day(number))
+        mark_refreshed(settings, day(number))
+    mended_by = f"{day(2).key} rest on .*: marquee backfill --from 2026-11-03T00:00:00 --to 2026-11-04T00:00:00"
+    with pytest.raises(NotReadyError, match=mended_by):
+        choose_as_of(settings)
+    with pytest.raises(NotReadyError, match=mended_by):
+        build_features(settings, day(3))
+    assert re.search(mended_by, status(settings).gap)
+    assert [each.ok for each in examine(settings).findings if each.what == "online store"] == [False]
+    assert refreshed_through(settings) == choose_as_of(settings, day(1).end_at) == day(1).end_at
+    assert build_features(settings, day(2)).n_changed > 0
+    assert choose_as_of(settings) == day(2).end_at
+    assert status(settings).gap is None
+    in_order = make_home(tmp_path / "other", N_DAYS)
+    for number in range(N_DAYS):
+        build_features(in_order, day(number))
+    assert build_features(settings, day(2)).n_changed == 0
+    for number in range(N_DAYS):
+        assert rows(settings, "profile_taste", number).equals(rows(in_order, "profile_taste", number))
+
+
+def test_an_interval_waits_for_those_since_the_newest_built_that_the_event_log_may_hold(tmp_path):
+    settings = settings_of(tmp_path)
+    write_catalogue(catalogue(), settings.catalogue_path)
+    for number in (0, 1, 2, 4):
+        write_segment(settings.events_dir, [page(day(number).start_at + timedelta(hours=9), "d")], writer=f"w{number}")
+    ingest(settings, day(1))
+    build_features(settings, day(1))  # building may begin in the middle of a log
+    ingest(settings, day(4))
+    waits = (
+        f"of interval {day(2).key} must be built before .*: marquee backfill --from 2026-11-03T00:00:00 --to 2026-11-06"
+    )
+    with pytest.raises(NotReadyError, match=waits):
+        build_features(settings, day(4))
+    ingest(settings, day(2))
+    build_features(settings, day(2))
+    build_features(settings, day(4))  # of day 3 there is nothing
+    assert built_intervals(settings) == [day(number).key for number in (1, 2, 4)]
+
+
+def test_an_interval_that_is_being_built_anew_is_waited_for(built, monkeypatch):
+    gone = [day(0).key, "20261101T120000Z", day(1).key]
+    monkeypatch.setattr("pipelines.feature_chain.built_intervals", lambda _: gone)
+    with pytest.raises(NotReadyError, match="20261101T120000Z are being built anew"):
+        build_features(built, day(2))
 
 
 def test_a_crash_between_two_files_leaves_the_interval_not_built_and_a_rerun_mends_it(built, monkeypatch):

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import structlog
+from msgspec import structs
 from redis import Redis
 from structlog.testing import LogCapture
 
@@ -23,10 +24,11 @@ from models.event import encode_lines
 from models.identity import keys_of
 from models.interval import Interval
 from models.layout import DEVICES, FAMILIARITY, PROFILE, TASTES, TITLE
-from models.segment import open_name
+from models.segment import Segment, closed_name, open_name
 from pipelines.attribution import attribute
-from pipelines.event_tail import read_on
-from pipelines.feature_tables import build_features, newest_state, state_path, view_path
+from pipelines.event_tail import EventTail
+from pipelines.feature_chain import newest_state
+from pipelines.feature_tables import build_features, state_path, view_path
 from pipelines.fresh_state import FreshStates
 from pipelines.freshen import Freshener, freshen
 from pipelines.ingest import ingest
@@ -240,7 +242,7 @@ def test_a_crash_at_any_moment_counts_nothing_twice_and_loses_nothing(home):
     for cut in range(0, len(content), 97):
         path.write_bytes(content[: cut + 97])
         dying = Freshener(settings, store)
-        dying._events.take(read_on(settings.events_dir, dying._events.offsets(), None))
+        dying._events.take(dying._tail.read_on(None))
         dying.close()  # before a single row was written
         reader = Freshener(settings, store)
         drain(reader)
@@ -257,17 +259,95 @@ def test_lines_are_read_once_while_a_segment_grows_and_when_it_is_renamed(tmp_pa
     path = tmp_path / "importer" / open_name(at(0), "w")
     path.parent.mkdir()
     content, offsets, lines = encode_lines([page(at(n), f"d{n}") for n in range(9)]), {}, []
+    tail = EventTail(tmp_path, lambda segment: offsets.get(segment, 0))
     for end in range(0, len(content) + 1, 61):
         path.write_bytes(content[:end])
-        for read in read_on(tmp_path, offsets, at(0)):
+        for read in tail.read_on(at(0)):
             offsets[read.segment], lines = read.offset, lines + read.lines
     closed = write_segment(tmp_path / "importer", [page(at(n), f"d{n}") for n in range(9)], writer="w")
     assert closed.read_bytes() == content
     path.unlink()
-    for read in read_on(tmp_path, offsets, at(0), max_bytes=100):
+    for read in tail.read_on(at(0), max_bytes=100):
         lines += read.lines
     assert lines == content.splitlines()
-    assert not list(read_on(tmp_path, {}, at(20)))
+    assert not list(EventTail(tmp_path, lambda _: 0).read_on(at(20)))
+
+
+def test_a_look_that_is_cut_short_is_not_through_and_leaves_nothing_behind(tmp_path):
+    for number in range(5):
+        write_segment(tmp_path, [page(at(number + part / 9), f"d{number}-{part}") for part in range(9)], f"w{number}")
+    offsets, lines = {}, []
+    tail = EventTail(tmp_path, lambda segment: offsets.get(segment, 0))
+    while not tail.is_through:
+        for read in tail.read_on(None, max_bytes=2_000):
+            offsets[read.segment], lines = read.offset, lines + read.lines
+    assert len(lines) == len(set(lines)) == 45
+
+
+def test_months_of_segments_that_were_read_cost_nothing_but_their_names(home, monkeypatch):
+    settings, store = home
+    settings.events_dir.mkdir()
+    for number in range(50_000):
+        moment = at(-400) + timedelta(seconds=10 * number)
+        (settings.events_dir / closed_name(moment, moment + timedelta(seconds=9), f"w{number}")).touch()
+    write_segment(settings.events_dir, [page(at(1), "d", profile_id="p")], writer="busy")
+    freshener, looked = Freshener(settings, store), []
+    parse = Segment.at
+    monkeypatch.setattr("pipelines.event_tail.Segment.at", lambda path: looked.append(path) or parse(path))
+    drain(freshener)
+    assert len(looked) >= 50_001, "without a state all of the log matters"
+    looked.clear()
+    write_segment(settings.events_dir, [page(at(2), "e", profile_id="p")], writer="new")
+    assert freshener.step().n_lines == 1
+    assert len(looked) <= 2
+    freshener.close()
+
+
+def test_the_places_of_segments_are_forgotten_once_a_batch_has_counted_them(home, fresh):
+    settings, _ = home
+    for number in range(20):
+        write_segment(settings.events_dir, [page(at(number), f"d{number}", profile_id="p")], writer=f"w{number}")
+    drain(fresh)
+    assert places(fresh) == {f"w{number}" for number in range(20)}
+    batch(settings, day(0))
+    write_segment(settings.events_dir, [page(at(25), "e", profile_id="p")], writer="later")
+    drain(fresh)
+    assert places(fresh) == {"later"}
+
+
+def places(freshener: Freshener) -> set[str]:
+    return {segment for (segment,) in freshener._events._db.execute("SELECT segment FROM segments")}
+
+
+@pytest.mark.parametrize("ran_before", [False, True])
+def test_a_freshener_that_starts_after_a_batch_knows_what_was_decided_and_played_before(home, ran_before):
+    settings, store = home
+    early = [page(at(1), "d0", profile_id="p", title_id="title-1"), *closing(day(0), ["q"])]
+    late = [page(at(20), "d1", profile_id="p", title_id="title-2"), play("y", at(20.5), title_id="title-2")]
+    late = [structs.replace(each, profile_id="p") for each in late]
+    write_segment(settings.events_dir, early, writer="w0")
+    if ran_before:  # and stopped before the second half of the day
+        reader = Freshener(settings, store)
+        drain(reader)
+        reader.close()
+    write_segment(settings.events_dir, late, writer="w1")
+    batch(settings, day(0))
+    reader = Freshener(settings, store)
+    write_segment(
+        settings.events_dir,
+        [
+            impression("d0", at(25)), impression("d1", at(26)),
+            play("y", at(20.5), at(27), title_id="title-2"), play("z", at(28), title_id="title-1"),
+            *closing(day(1), ["p"]),
+        ],
+        writer="w2",
+    )  # fmt: skip
+    drain(reader)
+    batch(settings, day(1))
+    check_equals_batch(settings, day(1), "p")
+    assert sum(online(settings, "p", day(1).end_at).impressions) == 2.0
+    assert places(reader) == {"w2"}
+    reader.close()
 
 
 def test_no_more_states_are_held_than_allowed(home):

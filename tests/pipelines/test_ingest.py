@@ -220,6 +220,28 @@ def test_an_event_reported_again_in_a_later_interval_counts_once(settings: Setti
     assert [row["play_id"] for row in rows_of(settings, PLAYS, NEXT)] == ["z"]
 
 
+def test_a_play_reported_again_with_another_start_counts_once_whatever_the_order_of_its_intervals(
+    tmp_path: Path,
+) -> None:
+    """A device puts its clock right, and reports again what it had not been told is known."""
+    days = [Interval(DAY.start_at + timedelta(days=n), NEXT.start_at + timedelta(days=n)) for n in range(8)]
+    first = [play("y", at(20), at(21)), play("z", at(23.9), at(23.95)), page(at(1), "d")]
+    again = [play("y", at(1, days[1]), at(1, days[1])), play("new", at(2, days[1]))]
+    a_week_later = [
+        play("y", at(20, days[7]), at(20.5, days[7])),
+        play("z", at(23.5, days[7])),
+        page(at(1, days[7]), "e"),
+    ]
+    for turn, order in enumerate((days, days[::-1])):
+        settings = Settings(home=tmp_path / str(turn))
+        for number, events in enumerate((first, again, a_week_later)):
+            write_segment(settings.events_dir, events, writer=f"w{number}")
+        done = {day: ingest(settings, day) for day in order}
+        assert [row["play_id"] for day in days for row in rows_of(settings, PLAYS, day)] == ["y", "z", "new"]
+        assert (done[days[1]].n_duplicates, done[days[7]].n_duplicates) == (1, 2)
+        assert ingest(settings, days[1]).n_changed == 0
+
+
 def test_intervals_may_be_ingested_in_any_order(tmp_path: Path) -> None:
     hours = list(DAY.split(hours=3))
     tables = []

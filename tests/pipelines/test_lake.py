@@ -10,6 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from models.error import ContractError
 from models.interval import Interval
@@ -241,6 +243,53 @@ def test_two_writers_of_the_same_rows_change_them_once(lake: Lake) -> None:
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(lambda _: lake.overwrite(PLAYS, DAY, plays(DAY, 20)), range(4)))
     assert sorted(one.n_changed for one in done) == [0, 0, 0, 20]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), DeltaError("a hook failed"), CommitFailedError("no answer")])
+def test_a_file_that_a_durable_commit_lists_is_kept_however_the_commit_ended(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    lake.overwrite(PLAYS, DAY, plays(DAY, 4))
+    commit, failures = DeltaTable.create_write_transaction, [error]
+
+    def commit_and_fail(*args: object, **named: object) -> None:
+        commit(*args, **named)  # type: ignore[arg-type]
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", commit_and_fail)
+    if isinstance(error, CommitFailedError):
+        assert lake.overwrite(PLAYS, DAY, plays(DAY, 9)).n_rows == 9, "it is tried again, and was there already"
+    else:
+        with pytest.raises(type(error)):
+            lake.overwrite(PLAYS, DAY, plays(DAY, 9))
+    assert all_of(lake).equals(plays(DAY, 9))
+    assert lake.overwrite(PLAYS, DAY, plays(DAY, 9)) == Written(9, 0)
+    assert lake.overwrite(PLAYS, DAY, plays(DAY, 3)).n_rows == 3
+
+
+def test_a_staged_file_is_gone_when_a_commit_did_nothing_and_kept_while_nobody_can_tell(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.overwrite(PLAYS, DAY, plays(DAY, 4))
+    (log,) = Path(lake.root).rglob("_delta_log")
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", fail)
+    with pytest.raises(KeyboardInterrupt):
+        lake.overwrite(PLAYS, DAY, plays(DAY, 9))
+    assert len(list(Path(lake.root).rglob("*.parquet"))) == 1
+
+    def fail_with_a_broken_log(*_: object, **__: object) -> None:
+        (log / "00000000000000000099.json").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", fail_with_a_broken_log)
+    with pytest.raises(KeyboardInterrupt):
+        lake.overwrite(PLAYS, DAY, plays(DAY, 9))
+    assert len(list(Path(lake.root).rglob("*.parquet"))) == 2
 
 
 _ENDLESS_WRITER = """

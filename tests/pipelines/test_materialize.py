@@ -33,7 +33,7 @@ def check_online_is_newest(settings) -> None:
     for view, read in (("title_profile", features.titles), ("artwork_profile", features.artworks)):
         rows = newest_rows(settings, view)
         expected = np.array([row["vector"] for row in rows.values()], dtype=np.float32)
-        np.testing.assert_array_equal(read(list(rows)), expected)
+        np.testing.assert_array_equal(read(list(rows)).vectors, expected)
     tastes, known = newest_rows(settings, "profile_taste"), newest_rows(settings, "profile_familiarity")
     assert len(tastes) > 5
     for name, row in tastes.items():
@@ -109,6 +109,50 @@ def test_a_broken_part_of_this_or_an_earlier_interval_is_named(feast_world, chan
     finally:
         path.write_bytes(original)
     materialize(feast_world, day(N_DAYS - 2))
+
+
+def _without_key(table: pa.Table) -> pa.Table:
+    return _with(table, 0, [None, *table.column(0).to_pylist()[1:]])
+
+
+def _without_vector(table: pa.Table) -> pa.Table:
+    return _with(table, 1, [None, *table.column(1).to_pylist()[1:]])
+
+
+def _without_an_item(table: pa.Table) -> pa.Table:
+    first, *rest = table.column(1).to_pylist()
+    return _with(table, 1, [[None, *first[1:]], *rest])
+
+
+def _of_another_length(table: pa.Table) -> pa.Table:
+    *rest, last = table.column(1).to_pylist()
+    return _with(table, 1, [*rest, [*last, last[0]]])
+
+
+def _with(table: pa.Table, place: int, values: list) -> pa.Table:
+    field = table.schema.field(place)
+    return table.set_column(place, field, pa.array(values, field.type))
+
+
+@pytest.mark.parametrize("change", [_without_key, _without_vector, _without_an_item, _of_another_length])
+@pytest.mark.parametrize("view", ["profile_familiarity", "artwork_profile"])
+def test_a_part_that_would_break_on_its_way_online_is_named_before_any_view_is_there(feast_world, view, change):
+    newest = day(N_DAYS - 2)
+    paths = {name: view_path(feast_world, name, newest.key) for name in ("profile_taste", view)}
+    originals = {name: path.read_bytes() for name, path in paths.items()}
+    online = {file: file.read_bytes() for file in (feast_world.home / "feast").glob("online*")}
+    taste, broken = (pq.read_table(path, partitioning=None) for path in paths.values())
+    doubled = [[2 * value for value in vector] for vector in taste["vector"].to_pylist()]
+    try:
+        pq.write_table(_with(taste, 1, doubled), paths["profile_taste"])
+        pq.write_table(change(broken), paths[view])
+        column = VIEWS[view].names[0 if change is _without_key else 1]
+        with pytest.raises(ContractError, match=rf"{view}(\.|: ){column}.*{re.escape(str(paths[view]))}"):
+            materialize(feast_world, newest)
+        assert {file: file.read_bytes() for file in (feast_world.home / "feast").glob("online*")} == online
+    finally:
+        for name, path in paths.items():
+            path.write_bytes(originals[name])
 
 
 def test_an_interval_that_is_not_built_is_refused(feast_world):
