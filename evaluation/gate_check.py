@@ -144,18 +144,19 @@ def segments(case: Case) -> Check:
     told = [segment for segment in listed if segment.high is not None]
     if not listed:
         return Check("segments", True, "no segments")
-    small = f"{len(listed) - len(told)} more have too few profiles to judge"
+    n_small = len(listed) - len(told)
+    small = f"; {n_small} more {'has' if n_small == 1 else 'have'} too few profiles to judge" if n_small else ""
     if not told:
         return Check("segments", True, f"none of {len(listed)} segments has enough profiles to judge")
     worst = min(told, key=_high)
     if _high(worst) < -most:
         at_best = f"at best {_high(worst):+.5f} over {worst.n_profiles:,} profiles"
         where = f"it loses more than {most:g} in the segment {worst.dimension}: {worst.name} ({at_best})"
-        return Check("segments", False, f"{where}; {small}")
+        return Check("segments", False, f"{where}{small}")
     lowest = min(told, key=_estimated)
     seen = f"the lowest estimate is {_estimated(lowest):+.5f} in {lowest.dimension}: {lowest.name}"
     shown = f"none of {len(told)} segments is shown to lose more than {most:g}"
-    return Check("segments", True, f"{shown}, which is not to say that none does: {seen}; {small}")
+    return Check("segments", True, f"{shown}, which is not to say that none does: {seen}{small}")
 
 
 def changed_share(case: Case) -> Check:
