@@ -5,6 +5,7 @@ from datetime import datetime
 import ibis
 import pyarrow as pa
 
+from models.error import NotReadyError
 from models.interval import Interval
 from pipelines.engine import Engine
 from pipelines.event_history import EventHistory
@@ -20,6 +21,10 @@ def stored_events(
     Impressions are those seen in [begin, end) and earlier ones of the same decisions; plays started in [begin, end).
     What was received after the interval is no part of either. Intervals that are not ingested yet come straight from
     the event log.
+
+    Raises:
+        NotReadyError: if an interval is ingested at this moment, or a segment of it is still being written.
+        ContractError: naming the file, if a table or segment cannot be read.
     """
     oldest = begin - history.max_cache - 2 * CLOCK_TOLERANCE
     impressions = _received(engine, history, IMPRESSIONS, interval, oldest)
@@ -36,9 +41,11 @@ def _received(engine: Engine, history: EventHistory, table: Table, interval: Int
     """Hand out the rows of events from `since` on, by the device's clock, received before the interval's end."""
     columns = [name for name in table.schema.names if name != "delivery"]
     intervals = [interval, *history.earlier(interval, since - CLOCK_TOLERANCE)]
-    # Asked first: one that is ingested meanwhile comes twice, which a table refuses, rather than not at all.
     written = set(history.lake.intervals(table))
     stored = engine.stored(history.lake, table, min(intervals).start_at, interval.end_at, columns)
+    meanwhile = {one.key for one in intervals} & set(history.lake.intervals(table)) - written
+    if meanwhile:  # it may be among the stored rows, and would be read from the log as well
+        raise NotReadyError(f"{table.name} of interval {min(meanwhile)} were ingested while they were asked for")
     loose = [history.rows(table, one, columns).read_all() for one in intervals if one.key not in written]
     rows = [one for one in loose if len(one)]
     return stored.union(engine.rows(pa.concat_tables(rows))) if rows else stored

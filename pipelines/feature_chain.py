@@ -41,16 +41,40 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class NewestState:
-    """The newest interval that is built: its key and end, and what names its states' content."""
+    """The newest interval that is built: its key and end, and the digest of its states."""
 
     key: str
     end_at: datetime
-    digest: str
+    state: str
+
+    @property
+    def digest(self) -> str:
+        """Name interval and content."""
+        return f"{self.key}/{self.state}"
 
 
 def note_path(settings: Settings, key: str) -> Path:
     """Find the note of one interval."""
     return settings.features_dir / "_built" / f"{key}.json"
+
+
+def read_note(settings: Settings, key: str) -> Built:
+    """Read the note of one interval.
+
+    Raises:
+        ContractError: naming a note that cannot be read.
+        NotReadyError: naming the interval, if there is none: it is being built anew.
+    """
+    path = note_path(settings, key)
+    try:
+        fields: dict[str, Any] = json.loads(path.read_bytes())
+        note = Built(**fields)
+        _ = note.stretch
+    except FileNotFoundError as error:
+        raise NotReadyError(f"features of interval {key} are being built anew") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise ContractError(f"not the note of a built interval: {path}: {error}") from error
+    return note
 
 
 def built_intervals(settings: Settings) -> list[str]:
@@ -68,8 +92,8 @@ def newest_state(settings: Settings) -> NewestState | None:
     built = built_intervals(settings)
     if not built:
         return None
-    note = _read(settings, built[-1])
-    return NewestState(note.interval, note.stretch.end_at, f"{note.interval}/{note.state}")
+    note = read_note(settings, built[-1])
+    return NewestState(note.interval, note.stretch.end_at, note.state)
 
 
 def read_chain(settings: Settings, until: datetime | None = None) -> list[Built]:
@@ -79,7 +103,7 @@ def read_chain(settings: Settings, until: datetime | None = None) -> list[Built]
         ContractError: naming a note that cannot be read.
         NotReadyError: naming an interval that is being built anew.
     """
-    notes = [_read(settings, key) for key in built_intervals(settings)]
+    notes = [read_note(settings, key) for key in built_intervals(settings)]
     return [note for note in notes if until is None or note.stretch.end_at <= until]
 
 
@@ -123,16 +147,3 @@ def backfill_command(start_at: datetime, end_at: datetime) -> str:
     """Spell the command that builds all intervals of [start_at, end_at)."""
     start, end = (moment.strftime("%Y-%m-%dT%H:%M:%S") for moment in (start_at, end_at))
     return f"marquee backfill --from {start} --to {end}"
-
-
-def _read(settings: Settings, key: str) -> Built:
-    path = note_path(settings, key)
-    try:
-        fields: dict[str, Any] = json.loads(path.read_bytes())
-        note = Built(**fields)
-        _ = note.stretch
-    except FileNotFoundError as error:
-        raise NotReadyError(f"features of interval {key} are being built anew") from error
-    except (OSError, ValueError, TypeError) as error:
-        raise ContractError(f"not the note of a built interval: {path}: {error}") from error
-    return note

@@ -24,8 +24,9 @@ from pipelines.feature_part import read_view_part
 from pipelines.feature_rows import VIEWS, WIDTHS, Launched, launched_before
 from pipelines.feature_state import STATES, fading_of
 from pipelines.lake import Lake
-from pipelines.part import digest, part_bytes, read_part, write_whole
+from pipelines.part import digest, joint_digest, part_bytes, read_part, write_whole
 from pipelines.settings import Settings
+from pipelines.state_part import refuse_other_states, state_path
 from pipelines.table import DECISIONS, IMPRESSIONS, PLAYS, REWARDS
 from serving.catalogue_file import read_catalogue
 
@@ -55,7 +56,7 @@ def build_features(settings: Settings, interval: Interval) -> BuiltFeatures:
     contents = {
         state_path(settings, name, interval.key): (part_bytes(table), table) for name, table in made.states.items()
     }
-    state_digest = digest("".join(digest(content) for content, _ in contents.values()).encode())
+    state_digest = joint_digest(digest(content) for content, _ in contents.values())
     contents |= {view_path(settings, view, interval.key): (part_bytes(rows), rows) for view, rows in made.views.items()}
     contents |= {
         histogram_path(settings, view, interval.key): (histogram_bytes(view, rows), rows.slice(0, 0))
@@ -70,11 +71,6 @@ def build_features(settings: Settings, interval: Interval) -> BuiltFeatures:
     )
     n_changed = _write(note_path(settings, interval.key), note, contents)
     return BuiltFeatures(interval.key, {view: len(rows) for view, rows in made.views.items()}, n_changed)
-
-
-def state_path(settings: Settings, name: str, key: str) -> Path:
-    """Find one interval's state, of those of `STATES`."""
-    return settings.features_dir / "_state" / name / f"interval={key}" / "part.parquet"
 
 
 def view_path(settings: Settings, view: str, key: str) -> Path:
@@ -127,7 +123,7 @@ def _advance(
     settings: Settings, interval: Interval, before: Built | None, counted: Counted, launched: Launched
 ) -> Advanced:
     return advance(
-        {name: _read_state(settings, name, before) for name in STATES},
+        _read_states(settings, before),
         counted,
         launched,
         fading=fading_of(settings),
@@ -167,7 +163,9 @@ def _events(engine: Engine, lake: Lake, interval: Interval) -> Events:
     })
 
 
-def _read_state(settings: Settings, name: str, before: Built | None) -> pa.Table:
+def _read_states(settings: Settings, before: Built | None) -> dict[str, pa.Table]:
     if before is None:
-        return STATES[name].empty_table()
-    return read_part(state_path(settings, name, before.interval), STATES[name])
+        return {name: schema.empty_table() for name, schema in STATES.items()}
+    found = {name: read_part(state_path(settings, name, before.interval), schema) for name, schema in STATES.items()}
+    refuse_other_states(settings, before.interval, before.state)
+    return found

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from models.error import ContractError
 from pipelines.feature_chain import NewestState
 from pipelines.feature_state import STATES
-from pipelines.feature_tables import state_path
 from pipelines.settings import Settings
+from pipelines.state_part import refuse_other_states, state_path
 
 _KEPT = ("profile", "familiarity")
 
@@ -32,7 +32,8 @@ class FreshStates:
         """Give the states of some profiles, `PROFILE_STATE` and `FAMILIARITY_STATE` by name; none for the unknown.
 
         Raises:
-            ContractError: naming a state that cannot be read.
+            ContractError: naming a state that cannot be read, or was altered.
+            NotReadyError: if they are built anew.
         """
         missing = [name for name in profile_ids if name not in self._held]
         if missing:
@@ -49,6 +50,8 @@ class FreshStates:
 
     def _load(self, profile_ids: Sequence[str]) -> None:
         tables = {name: self._read(name, profile_ids) for name in _KEPT}
+        if self._newest is not None:
+            refuse_other_states(self._settings, self._newest.key, self._newest.state)
         for profile_id in profile_ids:
             self._held[profile_id] = {
                 name: pa.table(table.filter(pc.equal(table["profile_id"], profile_id)).combine_chunks())

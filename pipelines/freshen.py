@@ -25,10 +25,10 @@ from pipelines.feature_chain import NewestState, newest_state
 from pipelines.feature_count import Counted, Events, count_events
 from pipelines.feature_rows import launched_before, profile_familiarity_rows, profile_taste_rows
 from pipelines.feature_state import Tastes, advance_familiarity, advance_profiles, fading_of
-from pipelines.feature_tables import state_path
 from pipelines.fresh_events import Due, FreshEvents, Taken
 from pipelines.fresh_state import FreshStates
 from pipelines.settings import Settings
+from pipelines.state_part import state_path
 from pipelines.table import REWARDS
 from serving.catalogue_file import read_catalogue
 from serving.feast_features import dead_store_errors

@@ -79,13 +79,27 @@ def refuse_altered(path: Path, expected: str) -> None:
     Raises:
         ContractError: naming the file, also where it cannot be read.
     """
-    try:
-        found = path.stat()
-        actual = _digest_of(path, found.st_ino, found.st_size, found.st_mtime_ns)
-    except OSError as error:
-        raise ContractError(f"cannot read {path}: {error}") from error
+    actual = known_digest(path)
     if actual != expected:
         raise ContractError(f"{path} was altered: its SHA-256 must be {expected or 'in the manifest'}, got {actual}")
+
+
+def known_digest(path: Path) -> str:
+    """Name a file's content by its SHA-256; a file that has not changed since is read once a process.
+
+    Raises:
+        ContractError: naming the file, if it cannot be read.
+    """
+    try:
+        found = path.stat()
+        return _digest_of(path, found.st_ino, found.st_size, found.st_mtime_ns)
+    except OSError as error:
+        raise ContractError(f"cannot read {path}: {error}") from error
+
+
+def joint_digest(digests: Iterable[str]) -> str:
+    """Name several contents together by their SHA-256s, in their order."""
+    return digest("".join(digests).encode())
 
 
 @lru_cache(maxsize=4_096)

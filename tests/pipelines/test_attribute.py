@@ -5,14 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from models.error import ContractError
+from models.error import ContractError, NotReadyError
 from models.event import Event, Impression, Play
 from models.interval import Interval
 from pipelines.attribution import Attributed, attribute
+from pipelines.attribution_source import stored_events
+from pipelines.engine import open_engine
+from pipelines.event_history import EventHistory
 from pipelines.ingest import ingest
 from pipelines.lake import Lake
 from pipelines.settings import Settings
-from pipelines.table import REWARDS
+from pipelines.table import REWARDS, Table
+from pipelines.workspace import workspace
 from tests.pipelines.event_log import DAY, NEXT, at, impression, page, play, write_segment
 
 MATURITY_HOURS = 54
@@ -162,3 +166,28 @@ def test_rewards_depend_neither_on_the_order_nor_on_the_length_of_intervals(tmp_
 def test_an_interval_without_impressions_has_no_rewards_and_is_written(settings: Settings) -> None:
     assert attribute(settings, NEXT) == Attributed(0, 0, 0)
     assert Lake(settings.lake_dir).intervals(REWARDS) == [NEXT.key]
+
+
+def test_an_interval_that_is_ingested_while_it_is_asked_for_is_waited_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that reads the lake's files itself would find it there and in the log."""
+    write_segment(settings.events_dir, [page(at(1), "d"), impression("d", at(2)), play("y", at(3))])
+    ingest(settings, NEXT)
+    lake = Lake(settings.lake_dir)
+    asked, listed = Lake.intervals, []
+
+    def meanwhile(self: Lake, table: Table) -> list[str]:
+        found = asked(self, table)
+        listed.append(found)
+        if len(listed) == 1:
+            ingest(settings, DAY)
+        return found
+
+    with workspace(settings) as space, open_engine(settings) as engine:
+        history = EventHistory(settings, lake, space)
+        monkeypatch.setattr(Lake, "intervals", meanwhile)
+        with pytest.raises(NotReadyError, match=f"impressions of interval {DAY.key} were ingested"):
+            stored_events(engine, history, NEXT, at(-24), at(40))
+        impressions, plays = stored_events(engine, history, NEXT, at(-24), at(40))
+        assert [len(engine.to_arrow(rows, rows.schema().to_pyarrow())) for rows in (impressions, plays)] == [1, 1]

@@ -1,11 +1,13 @@
 """Feature tables are a pure function of what was known, and are never built over a gap."""
 
+import json
 import re
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,12 +15,14 @@ from models.catalogue import Catalogue, Title
 from models.error import ContractError, NotReadyError
 from models.layout import TITLE
 from pipelines.doctor import examine
-from pipelines.feature_chain import built_intervals
+from pipelines.feature_chain import built_intervals, note_path
 from pipelines.feature_rows import VIEWS, WIDTHS
 from pipelines.feature_tables import build_features, view_path
 from pipelines.ingest import ingest
 from pipelines.lake import Lake
+from pipelines.part import part_bytes, read_part
 from pipelines.settings import Settings
+from pipelines.state_part import state_path
 from pipelines.status import status
 from pipelines.table import PLAYS
 from pipelines.training import choose_as_of
@@ -207,6 +211,39 @@ def test_a_broken_state_is_named_and_nothing_is_written(built):
     with pytest.raises(ContractError, match=str(path)):
         build_features(built, day(2))
     assert contents(built) == before
+
+
+def _change_a_state(settings: Settings) -> None:
+    path = state_path(settings, "title", day(1).key)
+    table = pq.read_table(path, partitioning=None)
+    path.write_bytes(part_bytes(table.set_column(1, table.schema.field(1), pc.add(table["n_impressions"], 1))))
+
+
+def test_states_that_are_not_those_of_their_note_are_refused(built):
+    _change_a_state(built)
+    before = contents(built)
+    with pytest.raises(ContractError, match=f"a state of interval {day(1).key} was altered: .*{day(1).key}.json"):
+        build_features(built, day(2))
+    assert contents(built) == before
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_states_that_are_built_anew_while_they_are_read_are_waited_for(built, monkeypatch, is_done):
+    note = note_path(built, day(1).key)
+
+    def meanwhile(path: Path, schema: pa.Schema) -> pa.Table:
+        table = read_part(path, schema)
+        if path == state_path(built, "title", day(1).key):
+            _change_a_state(built)
+            fields = json.loads(note.read_bytes()) | {"state": "another"}
+            note.unlink()
+            if is_done:
+                note.write_text(json.dumps(fields))
+        return table
+
+    monkeypatch.setattr("pipelines.feature_tables.read_part", meanwhile)
+    with pytest.raises(NotReadyError, match=f"{day(1).key} .* built anew"):
+        build_features(built, day(2))
 
 
 def test_an_interval_without_events_is_built_too(built):

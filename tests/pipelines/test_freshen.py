@@ -20,6 +20,7 @@ from redis import Redis
 from structlog.testing import LogCapture
 
 from models.context import device_place
+from models.error import ContractError, NotReadyError
 from models.event import encode_lines
 from models.identity import keys_of
 from models.interval import Interval
@@ -27,12 +28,13 @@ from models.layout import DEVICES, FAMILIARITY, PROFILE, TASTES, TITLE
 from models.segment import Segment, closed_name, open_name
 from pipelines.attribution import attribute
 from pipelines.event_tail import EventTail
-from pipelines.feature_chain import newest_state
-from pipelines.feature_tables import build_features, state_path, view_path
+from pipelines.feature_chain import newest_state, note_path
+from pipelines.feature_tables import build_features, view_path
 from pipelines.fresh_state import FreshStates
 from pipelines.freshen import Freshener, freshen
 from pipelines.ingest import ingest
 from pipelines.settings import Settings
+from pipelines.state_part import state_path
 from serving.catalogue_file import write_catalogue
 from serving.feast_features import open_features
 from serving.features import ProfileFeatures
@@ -362,6 +364,20 @@ def test_no_more_states_are_held_than_allowed(home):
         found = states.of([*names[first : first + 5], "nobody"])
         assert set(found["profile"]["profile_id"].to_pylist()) == set(names[first : first + 5])
         assert len(states._held) <= 10
+
+
+def test_a_state_that_was_altered_is_counted_onto_by_nobody(home):
+    settings, _ = home
+    write_segment(settings.events_dir, day_of_log(0), writer="w0")
+    batch(settings, day(0))
+    states, path = FreshStates(settings, newest_state(settings)), state_path(settings, "profile", day(0).key)
+    table = pq.read_table(path, partitioning=None)
+    pq.write_table(table.slice(1), path)
+    with pytest.raises(ContractError, match=f"a state of interval {day(0).key} was altered"):
+        states.of(["profile-1"])
+    note_path(settings, day(0).key).unlink()
+    with pytest.raises(NotReadyError, match=day(0).key):
+        states.of(["profile-1"])
 
 
 @pytest.fixture(params=["sqlite", "redis"])
