@@ -90,7 +90,9 @@ def _without_earlier(history: EventHistory, table: Table, interval: Interval) ->
     schema = pa.schema([table.schema.field(name) for name in table.key])
     space.create(earlier, schema)
     for reported in history.keys_before(table, interval, since):
-        repeated = space.choose(reported, f"SEMI JOIN {asked} USING ({keys})")
-        space.insert(earlier, pa.RecordBatchReader.from_batches(schema, repeated))
+        for batch in reported:  # not handed to DuckDB as a stream: it would tell a broken file as an error of its own
+            offered = pa.RecordBatchReader.from_batches(schema, [batch])
+            repeated = space.choose(offered, f"SEMI JOIN {asked} USING ({keys})")
+            space.insert(earlier, pa.RecordBatchReader.from_batches(schema, repeated))
     n_repeated = space.count(f"SELECT count(*) FROM {relation} SEMI JOIN {earlier} USING ({keys})")
     return f"(FROM {relation} ANTI JOIN {earlier} USING ({keys}))", n_repeated

@@ -17,7 +17,7 @@ from pipelines.event_source import complete_segments
 from pipelines.ingest import Ingested, ingest
 from pipelines.lake import Lake
 from pipelines.settings import Settings
-from pipelines.table import DECISIONS, IMPRESSIONS, PLAYS, QUARANTINE
+from pipelines.table import DECISIONS, IMPRESSIONS, PLAYS, QUARANTINE, Table
 from pipelines.workspace import workspace
 from tests.pipelines.event_log import DAY, NEXT, at, impression, page, play, write_raw, write_segment
 
@@ -296,6 +296,19 @@ def test_a_segment_that_cannot_be_read_is_named_and_nothing_is_written(settings:
     with pytest.raises(ContractError, match=path.name):
         ingest(settings, DAY)
     assert Lake(settings.lake_dir).intervals(DECISIONS) == []
+
+
+@pytest.mark.parametrize("table", [IMPRESSIONS, PLAYS], ids=lambda table: table.name)
+def test_a_broken_file_of_an_earlier_interval_is_named(settings: Settings, table: Table) -> None:
+    write_segment(settings.events_dir, [page(at(1), "d"), impression("d", at(2)), play("y", at(3))])
+    write_segment(
+        settings.events_dir, [impression("d", at(2), at(1, NEXT)), play("y", at(3), at(1, NEXT))], writer="w1"
+    )
+    ingest(settings, DAY)
+    (path,) = Path(settings.lake_dir, table.name).glob(f"*{DAY.key}/*.parquet")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ContractError, match=f"^{table.name}: .*{path.name}"):
+        ingest(settings, NEXT)
 
 
 def test_reading_lines_holds_no_more_than_a_chunk_of_them_in_memory(settings: Settings) -> None:
