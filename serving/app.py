@@ -87,7 +87,7 @@ class _Handlers:
     async def pages(self, request: Request) -> Response:
         body = await read_body(request, self._max_bytes)
         laps = Laps()
-        asked = decode(self._page_decoder, body)
+        asked = decode(self._page_decoder, body, has_moments=False)
         if len(asked.titles) > self._max_titles:
             raise RefusedError(422, f"titles must be at most {self._max_titles}, got {len(asked.titles)}", "titles")
         laps.end(Stage.DECODE)

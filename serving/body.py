@@ -13,6 +13,7 @@ from serving.answer import Problem, Refusal
 from serving.request import CONTROL_CHARACTERS
 
 JSON = "application/json"
+_JSON = JSON.encode()
 _T = TypeVar("_T")
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
@@ -55,16 +56,17 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     Raises:
         RefusedError: 413 for a longer one, 415 for another content type or encoding, 400 when the client went away.
     """
-    headers = request.headers
+    # By name, the first of each: looking for four of them one by one would decode them all four times.
+    headers: dict[bytes, bytes] = dict(reversed(request.scope["headers"]))
     # A page of another site can make a browser send bytes without a type, but not JSON that says so.
-    undeclared = "" if "origin" in headers else JSON
-    content_type = headers.get("content-type", undeclared).partition(";")[0].strip().lower()
-    if content_type != JSON:
+    undeclared = b"" if b"origin" in headers else _JSON
+    content_type = headers.get(b"content-type", undeclared).partition(b";")[0].strip().lower()
+    if content_type != _JSON:
         raise RefusedError(415, f"the content type must be {JSON}", "content-type")
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise RefusedError(415, "the body must not be encoded", "content-encoding")
-    announced = headers.get("content-length", "0")
-    if not announced.isdecimal() or int(announced[:20]) > max_bytes:
+    announced = headers.get(b"content-length", b"0")
+    if not announced.isdigit() or int(announced[:20]) > max_bytes:
         raise _too_long(max_bytes)
     chunks, size = [], 0
     try:
@@ -82,8 +84,10 @@ def _too_long(max_bytes: int) -> RefusedError:
     return RefusedError(413, f"the body must be at most {max_bytes} bytes", "content-length")
 
 
-def decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
+def decode(decoder: msgspec.json.Decoder[_T], body: bytes, *, has_moments: bool = True) -> _T:
     """Decode a body.
+
+    Args: has_moments, whether its type has moments: they may be encoded with a colon more than they came with.
 
     Raises:
         RefusedError: 400 if it is not JSON, 422 with the field if it breaks the contract, comes twice, or holds
@@ -92,7 +96,7 @@ def decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
     try:
         decoded = decoder.decode(body)
         # What is decoded is JSON, and no deeper than its type: what is left to be seen is what msgspec lets pass.
-        if not (_is_printable(body) and _names_each_once(body)):
+        if not (_is_printable(body) and _names_each_once(body, None if has_moments else decoded)):
             _refuse_controls(_once.decode(body.decode()), "")
         return decoded
     except msgspec.ValidationError as error:
@@ -111,13 +115,17 @@ def _is_printable(body: bytes) -> bool:
     return b"\\" not in body and b"\x7f" not in body and (body.isascii() or not _CONTROLS.search(body.decode()))
 
 
-def _names_each_once(body: bytes) -> bool:
+def _names_each_once(body: bytes, decoded: object) -> bool:
     """Tell of JSON without escapes whether it has no name twice in one object.
 
     A decoder keeps one of the fields of a name. Where no colon is spelled as an escape, a body has more colons than
-    what is kept of it exactly when a field was dropped: with the field goes at least the colon after its name.
+    what is kept of it exactly when a field was dropped: with the field goes at least the colon after its name. What is
+    kept is `decoded` unless that leaves out what was given as its default anyway, or is None.
     """
-    return body.count(b":") == _encoder.encode(_plain.decode(body)).count(b":")
+    n_colons = body.count(b":")
+    if decoded is not None and n_colons == _encoder.encode(decoded).count(b":"):
+        return True
+    return n_colons == _encoder.encode(_plain.decode(body)).count(b":")
 
 
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

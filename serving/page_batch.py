@@ -14,6 +14,7 @@ from itertools import accumulate, chain
 
 import msgspec
 import numpy as np
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from models.batch import Batch, Keys
@@ -26,7 +27,7 @@ from models.linear import bounded
 from serving.candidate import UNKNOWN_ROW, Candidates
 from serving.catalogue_index import CatalogueIndex, microseconds
 from serving.features import ProfileFeatures, Vectors, familiarity_of_pages
-from serving.request import PageRequest
+from serving.request import AskedTitle, PageRequest
 
 _PLACES = [CONTEXT_PART.start + CONTEXT.index(name) for name in ("row", "column", "score")]
 _N_FAMILIARITY = len(FAMILIARITY)
@@ -210,14 +211,18 @@ def build_page_batch(
 
 
 def _asked(request: PageRequest, profile: ProfileFeatures | None, index: CatalogueIndex, at: datetime) -> AskedPage:
-    # Comprehensions and no loop: these lines are the most that Python itself does for a page.
-    asked = [
-        (title, None, 0, place, 0.0)
-        if isinstance(title, str)
-        else (title.title_id, title.artworks, title.row, place if title.column is None else title.column, title.score)
-        for place, title in enumerate(request.titles)
-    ]
-    title_ids, named, rows, columns, scores = zip(*asked, strict=True)
+    # No loop where there need be none: these lines are the most that Python itself does for a page.
+    try:
+        asked = list(map(astuple, request.titles))  # type: ignore[arg-type] # the error is what is asked for
+    except TypeError:  # some are ids alone
+        asked = [astuple(AskedTitle(title_id=title) if isinstance(title, str) else title) for title in request.titles]
+    title_ids, named, scores, rows, columns = zip(*asked, strict=True)
+    if None in scores:
+        scores = tuple(0.0 if score is None else score for score in scores)
+    if None in rows:
+        rows = tuple(row or 0 for row in rows)
+    if None in columns:
+        columns = tuple(place if column is None else column for place, column in enumerate(columns))
     row_of = index.title_row.get
     title_rows = [row_of(title_id, UNKNOWN_ROW) for title_id in title_ids]
     special = {}

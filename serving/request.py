@@ -30,22 +30,22 @@ _Moment = Annotated[datetime, Meta(tz=True)]
 MAX_ARTWORKS = 1_000
 
 
-class AskedTitle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+class AskedTitle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """A title to choose an artwork for.
 
     `artworks`, where given, are the only ones that may be shown, in this order, whatever the catalogue says; otherwise
-    the title's launched artworks are. `score` is the recommender's own opinion. `column` is the title's place in the
-    list where it is not given.
+    the title's launched artworks are. `score` is the recommender's own opinion. Where they are not given, score and row
+    are 0, and `column` is the title's place in the list.
     """
 
     title_id: Id
     artworks: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=MAX_ARTWORKS)] | None = None
-    score: Annotated[float, Meta(ge=-1e6, le=1e6)] = 0.0
-    row: _Place = 0
+    score: Annotated[float, Meta(ge=-1e6, le=1e6)] | None = None
+    row: _Place | None = None
     column: _Place | None = None
 
 
-class AskedContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+class AskedContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """What the device says of itself; hours and days are the viewer's own, UTC where they are not given.
 
     `maturity_limit` is the age that the profile is limited to: artworks from a greater age on are no candidates.
@@ -73,7 +73,7 @@ class AskedContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 _NO_CONTEXT = AskedContext()
 
 
-class PageRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+class PageRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One page: a profile and its titles, each an object or just an id. `explain` asks for propensities too."""
 
     profile_id: Id
