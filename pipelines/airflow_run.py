@@ -24,8 +24,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 DAGS_DIR = Path(__file__).parents[1] / "dags"
-_CONNECTION = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
-_LOCK_SECONDS = 60
 _OFF_THE_GRID = timedelta(microseconds=1)
 """A run in process is dated just off every boundary, so that it never takes the place of a scheduled run."""
 
@@ -84,12 +82,7 @@ def point(settings: Settings) -> Path:
     """
     if not DAGS_DIR.is_dir():
         raise MarqueeError(f"no DAG files at {DAGS_DIR}: run from a checkout, or install it editable")
-    if "AIRFLOW_HOME" not in os.environ:
-        own = (settings.home / "airflow").absolute()
-        os.environ["AIRFLOW_HOME"] = str(own)
-        # Scheduler, console and commands write one SQLite file: whoever finds it held waits longer than its 5 seconds.
-        os.environ.setdefault(_CONNECTION, f"sqlite:///{own / 'airflow.db'}?timeout={_LOCK_SECONDS}")
-    home = Path(os.environ["AIRFLOW_HOME"])
+    home = Path(os.environ.setdefault("AIRFLOW_HOME", str((settings.home / "airflow").absolute())))
     for name, value in _environment().items():
         os.environ.setdefault(name, value)
     _refuse_other_dags(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
