@@ -35,9 +35,7 @@ _SWAP_SECONDS = 5.0
 _MOTIF_FACTOR = 0.3
 _NOBODY = Readiness(ready=False, log="", features="", policy_version="", n_titles=0, n_artworks=0)
 _UNDISTURBED_SECONDS = 0.5
-"""Between two faults the load goes on: what each fault cost must be told apart from what the one before it did."""
 _FAULT_SECONDS = 1.0
-"""How long a fault lasts: dozens of pages meet it."""
 _LEARNED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -106,7 +104,7 @@ class Torment:
                 process.wait(WAIT_SECONDS)
 
     def _kill_scorer(self, motif_factor: float) -> None:
-        time.sleep(_UNDISTURBED_SECONDS)
+        _leave_alone()
         since = time.monotonic()
         _kill(self._scorer)
         if motif_factor != self.settings.repeated_motif_factor:
@@ -119,13 +117,13 @@ class Torment:
     def _stop_redis(self, *, hang: bool) -> None:
         if hang and self._redis is not None:
             self._redis.send_signal(signal.SIGSTOP)
-            time.sleep(_FAULT_SECONDS)
+            _let_it_last()
             self._redis.send_signal(signal.SIGCONT)
         else:
             _kill(self._redis)
-            time.sleep(_FAULT_SECONDS)
+            _let_it_last()
             self._start_redis()
-        time.sleep(_UNDISTURBED_SECONDS)
+        _leave_alone()
 
     def _publish(self, *, corrupt: bool = False) -> None:
         self._n_published += 1
@@ -139,8 +137,7 @@ class Torment:
         pointer = Pointer.to(manifest, published_at=datetime.now(UTC), previous=self._live or None)
         move_pointer(self.settings.policies_url, pointer)
         if corrupt:
-            # Nothing tells that a scorer looked at a bundle and refused it: it has had the time to look twice.
-            time.sleep(2 * self.settings.policy_poll_seconds)
+            time.sleep(2 * self.settings.policy_poll_seconds)  # nothing tells that it was refused: time to look twice
             return
         until(lambda: self._ready().policy_version == manifest.version, "a published policy is in force", _SWAP_SECONDS)
         self.swap_seconds.append(time.monotonic() - since)
@@ -152,10 +149,10 @@ class Torment:
             while file.write(b"x" * 65536) == 65536:
                 pass
         until(lambda: not self._ready().ready, "a full disk turns readiness red")
-        time.sleep(_FAULT_SECONDS)
+        _let_it_last()
         ballast.unlink()
         until(lambda: self._ready().ready, "readiness is green once there is room")
-        time.sleep(_UNDISTURBED_SECONDS)
+        _leave_alone()
 
     def _start_redis(self) -> None:
         program = shutil.which("redis-server")
@@ -230,6 +227,14 @@ def _bundle(root_url: str, number: int) -> BundleManifest:
         reward_rule="quality-play-1",
         holdout_share=0.4,
     )
+
+
+def _let_it_last() -> None:
+    time.sleep(_FAULT_SECONDS)  # dozens of pages meet a fault
+
+
+def _leave_alone() -> None:
+    time.sleep(_UNDISTURBED_SECONDS)  # the load goes on: what a fault cost is told apart from what the one before did
 
 
 def _kill(process: "subprocess.Popen[bytes] | None") -> None:

@@ -50,9 +50,8 @@ def look_of(settings: Settings, found: Round, n_candidates: int) -> Look:
     paths = set(settings.reports_dir.glob(f"*/{_KEPT.format(name='*')}")) - own.keys()
     again = max(own.values(), key=lambda each: each.judged_at).look if own else None
     past = (_read(path, decode_past) for path in sorted(paths))
-    n_planned = max(
-        round(settings.gate_planned_days * 24 / settings.interval_hours), 1
-    )  # each interval sets off a look
+    # Each interval sets off a look.
+    n_planned = max(round(settings.gate_planned_days * 24 / settings.interval_hours), 1)
     return plan_look(past, found.champion, n_candidates, n_planned=n_planned, again=again)
 
 

@@ -4,7 +4,7 @@ An index never changes. A refresh builds the next one beside it and swaps one re
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import msgspec
@@ -104,6 +104,31 @@ class CatalogueIndex:
         """The artworks as a kernel is laid out over them."""
         return ArtworkTable(self.artwork_keys, self.artwork_vectors, self.title_vectors[self.title_of])
 
+    def with_vectors(self, features: OnlineFeatures) -> "CatalogueIndex":
+        """Read every title's and artwork's vector, in bulk; the index itself where they are as they were.
+
+        Raises:
+            FeatureUnavailableError: if the feature store does not answer.
+        """
+        titles, artworks = features.titles(list(self.titles)), features.artworks(self.artwork_ids[:-1])
+        # While a night's rows arrive, one view has them before the other.
+        known_us = min((each.known_us for each in (titles, artworks) if each.known_us is not None), default=ALL_KNOWN)
+        title_vectors, n_bad_titles = _padded(titles.vectors, len(TITLE))
+        artwork_vectors, n_bad_artworks = _padded(artworks.vectors, len(ARTWORK))
+        n_refused = n_bad_titles + n_bad_artworks
+        both = ((title_vectors, self.title_vectors), (artwork_vectors, self.artwork_vectors))
+        is_same = (known_us, n_refused) == (self.known_us, self.n_refused_vectors)
+        if is_same and all(np.array_equal(new, old) for new, old in both):
+            return self
+        return replace(
+            self,
+            title_vectors=title_vectors,
+            artwork_vectors=artwork_vectors,
+            titles_bounded=bounded(title_vectors).astype(np.float64),
+            known_us=known_us,
+            n_refused_vectors=n_refused,
+        )
+
     def candidates(self, title_id: str, at_us: int, country: str = "", maturity_limit: int | None = None) -> Candidates:
         """List a title's artworks that are launched at `at_us` and may be seen there, at that limit."""
         entry = self.titles.get(title_id)
@@ -140,16 +165,16 @@ def build_index(catalogue: Catalogue, features: OnlineFeatures) -> CatalogueInde
     Raises:
         FeatureUnavailableError: if the feature store does not answer.
     """
+    return lay_out(catalogue).with_vectors(features)
+
+
+def lay_out(catalogue: Catalogue) -> CatalogueIndex:
+    """Lay a catalogue out of which nothing is known: every vector is zeros."""
     title_ids = list(catalogue.titles)
     artworks = [artwork for title_id in title_ids for artwork in catalogue.artworks_of[title_id]]
     artwork_ids = [artwork.artwork_id for artwork in artworks]
     artwork_row = {name: row for row, name in enumerate(artwork_ids)}
     launched_us = np.array([microseconds(artwork.launched_at) for artwork in artworks], dtype=np.int64)
-    known_titles, known_artworks = features.titles(title_ids), features.artworks(artwork_ids)
-    title_vectors, n_bad_titles = _padded(known_titles.vectors, len(TITLE))
-    artwork_vectors, n_bad_artworks = _padded(known_artworks.vectors, len(ARTWORK))
-    # While a night's rows arrive, one view has them before the other.
-    known_us = [each.known_us for each in (known_titles, known_artworks) if each.known_us is not None]
     title_row = {name: row for row, name in enumerate(title_ids)}
     title_of = [title_row[artwork.title_id] for artwork in artworks]
     titles = {
@@ -168,14 +193,14 @@ def build_index(catalogue: Catalogue, features: OnlineFeatures) -> CatalogueInde
         artwork_row=artwork_row,
         title_keys=np.append(keys_of(title_ids), np.uint64(0)),
         artwork_keys=np.append(keys_of(artwork_ids), np.uint64(0)),
-        title_vectors=title_vectors,
-        artwork_vectors=artwork_vectors,
+        title_vectors=np.zeros((len(title_ids) + 1, len(TITLE)), dtype=np.float32),
+        artwork_vectors=np.zeros((len(artwork_ids) + 1, len(ARTWORK)), dtype=np.float32),
         title_of=np.array([*title_of, len(title_ids)], dtype=np.int64),
-        titles_bounded=bounded(title_vectors).astype(np.float64),
+        titles_bounded=np.zeros((len(title_ids) + 1, len(TITLE))),
         motifs=_motifs(artworks),
         launched_us=launched_us,
-        known_us=min(known_us, default=ALL_KNOWN),
-        n_refused_vectors=n_bad_titles + n_bad_artworks,
+        known_us=ALL_KNOWN,
+        n_refused_vectors=0,
     )
 
 

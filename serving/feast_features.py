@@ -12,6 +12,7 @@ from models.error import ContractError, FeatureUnavailableError
 from models.layout import ARTWORK, FEATURE_SERVICE, PROFILE, TITLE
 from serving.feature_store import open_feature_store
 from serving.features import KnownVectors, ProfileFeatures, ProfileReader, Vectors
+from serving.pace import rest
 from serving.packed_online_store import PackedOnlineStore, PackedReader, key_of, view_name
 from serving.packed_row import NEVER, stamps, unpack_arrays
 from serving.settings import ScorerSettings
@@ -25,8 +26,8 @@ _Known = tuple[Vectors, int]
 _MOST_KEYS: Final = 65_536
 """Profiles whose spelled keys are kept: spelling one costs more than sending it."""
 
-_CHUNK: Final = 1_000
-"""Entities read in one call: Feast builds one response object of them."""
+_CHUNK: Final = 100
+"""Entities read in one call: about a millisecond's work, after which pages have their turn."""
 
 
 def open_features(settings: ScorerSettings) -> "FeastFeatures":
@@ -147,6 +148,7 @@ class FeastFeatures:
             for row, (vector, at_us) in found.items():
                 out[first + row] = _checked(vector, width, chunk[row])
                 known_us = max(known_us, at_us)
+            rest()
         if self._packed is not None:
             known = self._bulk_keys[view]
             self._bulk_keys[view] = {name: known[name] for name in ids}

@@ -5,7 +5,6 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from typing import Any
 
 import structlog
@@ -14,7 +13,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
-from structlog.contextvars import STRUCTLOG_KEY_PREFIX
 
 from serving.access import Access, Role, Verdict
 from serving.body import RefusedError, refusal
@@ -26,8 +24,6 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HAND_BACK = {401: {"www-authenticate": "Bearer"}}
 # Where a body was not read to its end, the connection holds the rest of it and cannot be used again.
 _UNREAD = frozenset({401, 403, 413, 415})
-_REQUEST_ID: ContextVar[str] = ContextVar(f"{STRUCTLOG_KEY_PREFIX}request_id")
-"""What `structlog.contextvars.bind_contextvars` sets as well, after work that each request would pay for."""
 _log = structlog.get_logger(__name__)
 
 
@@ -81,11 +77,9 @@ class Guard:
 
     def _identify(self, request: Request) -> str:
         """Take the caller's name for this request if it is a plain one, and give it one otherwise."""
-        told = next((value for name, value in request.scope["headers"] if name == b"x-request-id"), b"").decode(
-            "latin-1"
-        )
+        told = request.headers.get("x-request-id", "")
         request_id = told if _WELL_FORMED.fullmatch(told) else next(self._ids)
-        _REQUEST_ID.set(request_id)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
         return request_id
 
     def _admit(self, request: Request, role: Role | None) -> None:

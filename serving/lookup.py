@@ -10,7 +10,6 @@ import structlog
 
 from models.error import ContractError
 from models.identity import is_anonymous
-from serving.deadline import Deadline
 from serving.features import InMemoryFeatures, OnlineFeatures, ProfileFeatures, ProfileReader
 
 _TELL_SECONDS = 10.0
@@ -56,7 +55,6 @@ class BudgetedLookup:
     def __init__(self, features: OnlineFeatures, *, budget_ms: float, n_threads: int = 8) -> None:
         self._features = features
         self._budget_seconds = budget_ms / 1000
-        self._deadline = Deadline(self._budget_seconds)
         self._threads = ThreadPoolExecutor(n_threads, thread_name_prefix="features")
         # What lies in memory answers at once: a hop to a thread would cost more than the look-up.
         self._inline = type(features) is InMemoryFeatures
@@ -80,7 +78,8 @@ class BudgetedLookup:
         if self._reader is None:
             raise AssertionError("there is a reader by now")
         try:
-            return Lookup(await self._deadline.wait_for(self._reader.profile(profile_id, at)))
+            async with asyncio.timeout(self._budget_seconds):
+                return Lookup(await self._reader.profile(profile_id, at))
         except TimeoutError:
             return Lookup(failure="features_timeout")
         except Exception as error:

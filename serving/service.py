@@ -19,6 +19,7 @@ from serving.group_commit import GroupCommit
 from serving.late_features import LateFeatures
 from serving.lookup import BudgetedLookup
 from serving.metric import Metrics
+from serving.pace import unhurried
 from serving.policy import PolicySource, refuse_unusable
 from serving.request import EventsRequest, PageRequest
 from serving.scorer import UNIFORM_VERSION, Asked, Scorer
@@ -162,7 +163,7 @@ class Service:
         refresh = self._refresh_frozen if freeze else self.refresh
         self._tasks = [
             asyncio.create_task(self._every(self.settings.policy_poll_seconds, self.poll_policy)),
-            asyncio.create_task(self._every(self.settings.feature_refresh_seconds, refresh)),
+            asyncio.create_task(self._every(self.settings.feature_refresh_seconds, lambda: self._unhurried(refresh))),
             asyncio.create_task(self._tick()),
         ]
 
@@ -182,12 +183,15 @@ class Service:
 
         def swap() -> None:
             try:
-                self.scorer.index = self._refresh.build()
+                index = self._refresh.build()
             except FeatureUnavailableError:
                 if not self.scorer.index.titles:
                     self.scorer.index = self._refresh.build_cold()
                 raise
-            if n_refused := self.scorer.index.n_refused_vectors:
+            if index is self.scorer.index:
+                return
+            self.scorer.index = index
+            if n_refused := index.n_refused_vectors:
                 _log.warning("vectors not finite, served as zeros", n_vectors=n_refused)
 
         features = self.scorer.features
@@ -203,6 +207,11 @@ class Service:
         self.refresh()
         gc.collect(1)  # what is young and unreachable would never be freed
         gc.freeze()
+
+    @staticmethod
+    def _unhurried(step: Callable[[], None]) -> None:
+        with unhurried():
+            step()
 
     def poll_policy(self) -> None:
         """Take the live policy if it changed and can be trusted; keep the one in force otherwise. Blocks."""

@@ -1,43 +1,32 @@
 """Both DAGs, run for real in this process: the loop from event log to live policy, and what a kill or a rerun does."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from shutil import copytree, rmtree
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from evaluation.audit import decode_audit
 from models.bundle import read_bundle, read_pointer
-from models.error import ContractError, MarqueeError, NotReadyError, SkewError
+from models.error import NotReadyError
 from models.interval import moment_key
-from models.layout import ARTWORK, FAMILIARITY, PROFILE, TITLE
 from models.pointer import Pointer
-from pipelines import steps
 from pipelines.airflow_run import DagRun, TaskProgress, run_dag
 from pipelines.backfill import backfill
-from pipelines.feature_tables import view_path
-from pipelines.lake import Lake
 from pipelines.promotion import promote, publish
 from pipelines.registry import Registered, Registry
 from pipelines.replay import Round, evaluate_candidates
 from pipelines.rollback import rollback
 from pipelines.settings import Settings
-from pipelines.settings import environment_of as variables_of
-from pipelines.status import status
-from pipelines.table import DECISIONS
 from pipelines.training import train_candidate
 from pipelines.training_set import build_training_set
 from pipelines.watermark import refreshed_through
-from tests.dags.log_world import contents, make_home
+from tests.dags.home import ALL_DAYS, FIRST_TWO_DAYS, Home, environment_of
+from tests.dags.log_world import contents
 from tests.pipelines.feature_world import ROOT, day
 
 pytestmark = pytest.mark.usefixtures("airflow_home")
@@ -47,34 +36,6 @@ TRAIN = (
     "choose_window", "choose_candidates", "build_training_set", "train_candidate[0]", "train_candidate[1]",
     "evaluate_candidates", "gate", "promote", "publish",
 )  # fmt: skip
-FIRST_TWO_DAYS, ALL_DAYS = day(1).end_at, day(2).end_at
-
-
-class Home:
-    """A home that can be set back in place: Feast's registry holds absolute paths, so that a copy would not do."""
-
-    def __init__(self, path: Path) -> None:
-        self.settings = make_home(path / "home", n_days=3)
-        self._saved = path / "saved"
-
-    def save(self) -> None:
-        copytree(self.settings.home, self._saved)
-
-    def set_back(self, registry: str = "registry") -> Settings:
-        """Set the home back to what was saved, with a registry of its own: MLflow holds on to a file it has opened."""
-        rmtree(self.settings.home)
-        copytree(self._saved, self.settings.home)
-        url = f"sqlite:///{self.settings.home / registry}.db"
-        return self.settings.model_copy(update={"registry_url": url})
-
-
-@pytest.fixture(scope="module")
-def two_days(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home whose first two days are refreshed and whose third is not."""
-    home = Home(tmp_path_factory.mktemp("two-days"))
-    backfill(home.settings, day(0).start_at, FIRST_TWO_DAYS)
-    home.save()
-    return home
 
 
 @dataclass(frozen=True)
@@ -119,11 +80,6 @@ def tables(undisturbed: tuple[DagRun, Outcome]) -> dict[str, str]:
     """What a home holds after an undisturbed refresh of all three days."""
     found = undisturbed[1].contents
     return {name: content for name, content in found.items() if not name.startswith(("training", "policies"))}
-
-
-def environment_of(settings: Settings) -> dict[str, str]:
-    """Give another process the settings of a home."""
-    return os.environ | variables_of(settings) | {"PYTHONPATH": str(ROOT)}
 
 
 class Stopper:
@@ -302,130 +258,3 @@ def test_a_run_does_not_bring_back_what_a_rollback_withdrew(two_days: Home) -> N
     assert run.tasks["promote"] == run.tasks["publish"] == "skipped"
     assert f"{published.version} was withdrawn by a rollback" in audit.reason
     assert read_pointer(settings.policies_url) == live
-
-
-@pytest.mark.parametrize("as_of", ["2026-11-03", "yesterday"])
-def test_a_moment_that_is_none_or_says_no_offset_is_broken_input(
-    two_days: Home, monkeypatch: pytest.MonkeyPatch, as_of: str
-) -> None:
-    from airflow.sdk.exceptions import AirflowFailException
-
-    monkeypatch.setenv("MARQUEE_HOME", str(two_days.set_back().home))
-    with pytest.raises(AirflowFailException, match="as_of must"):
-        steps.choose_window({"as_of": as_of})
-
-
-def test_a_moment_of_another_offset_is_taken_as_utc(two_days: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MARQUEE_HOME", str(two_days.set_back().home))
-    assert steps.choose_window({"as_of": "2026-11-03T02:00:00+02:00"}) == "2026-11-03T00:00:00+00:00"
-
-
-def test_a_candidate_that_does_not_convince_ends_a_green_run_and_leaves_the_live_policy(two_days: Home) -> None:
-    settings = two_days.set_back("held")
-    strict = settings.model_copy(update={"gate_min_profiles": 10_000, "candidates": ("best-artwork",)})
-    run = run_dag(strict, "train_and_promote", as_of=FIRST_TWO_DAYS)
-
-    assert run.state == "success"
-    assert (run.tasks["gate"], run.tasks["promote"], run.tasks["publish"]) == ("success", "skipped", "skipped")
-    assert read_pointer(settings.policies_url) is None
-    assert Registry(settings.registry_uri).champion() is None
-    assert b"fewer than" in (settings.reports_dir / run.run_key / "audit.json").read_bytes()
-
-
-def test_a_step_that_fails_is_named_with_its_reason_and_the_ones_after_it_do_not_run(two_days: Home) -> None:
-    settings = two_days.set_back()
-    seen: list[TaskProgress] = []
-    segment = max(settings.events_dir.iterdir())
-    segment.rename(segment.with_name("not-a-segment-name.jsonl"))
-
-    with pytest.raises(MarqueeError, match=r"refresh_features 20261103T000000Z: ingest failed: .*not-a-segment-name"):
-        run_dag(settings, "refresh_features", interval=day(2), progress=seen.append)
-    assert [(one.task, one.state) for one in seen] == [("ingest", "running"), ("ingest", "failed")]
-
-
-def test_ctrl_c_within_a_step_ends_the_run_as_an_interruption(two_days: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    def attribute() -> None:
-        raise KeyboardInterrupt
-
-    settings = two_days.set_back()
-    monkeypatch.setattr(steps, "attribute", attribute)
-    with pytest.raises(KeyboardInterrupt):
-        run_dag(settings, "refresh_features", interval=day(2))
-
-
-def test_features_that_were_not_served_so_stop_a_training_before_any_candidate(two_days: Home) -> None:
-    settings = two_days.set_back()
-    lake, newest = Lake(settings.lake_dir), day(1)
-    decisions = lake.read(DECISIONS, newest.start_at, newest.end_at)
-    for name, width in (("profile_features", len(PROFILE)), ("features", len(TITLE) + len(FAMILIARITY) + len(ARTWORK))):
-        vectors = pa.array([b"\x00\x00\x80?" * width] * len(decisions), pa.binary())
-        decisions = decisions.set_column(decisions.schema.get_field_index(name), name, vectors)
-    lake.overwrite(DECISIONS, newest, decisions)
-    with pytest.raises(
-        MarqueeError, match=r"build_training_set failed: features must be served as .*unexplained"
-    ) as caught:
-        run_dag(settings, "train_and_promote", as_of=FIRST_TWO_DAYS)
-    assert isinstance(caught.value.__cause__, SkewError)
-    assert not list(settings.training_dir.glob("*/candidates"))
-    assert status(settings).skew_causes
-
-
-@pytest.mark.parametrize("bad", ["another layout", "a truncated table"])
-def test_broken_input_fails_the_run_by_name_and_leaves_tables_and_online_store_as_they_were(
-    two_days: Home, bad: str
-) -> None:
-    settings = two_days.set_back()
-    if bad == "another layout":
-        path, reason = view_path(settings, "title_profile", day(1).key), r"build_features failed: title_profile\.vector"
-        table = pq.read_table(path, partitioning=None)
-        place = table.schema.get_field_index("vector")
-        wider = pa.array([[*vector, 0.0] for vector in table["vector"].to_pylist()], table.schema.field(place).type)
-        pq.write_table(table.set_column(place, table.schema.field(place), wider), path)
-    else:
-        (path,) = Path(settings.lake_dir, "impressions").glob(f"*{day(1).key}/*.parquet")
-        path.write_bytes(path.read_bytes()[:-100])
-        reason = "failed: impressions: "
-    online = {file: file.read_bytes() for file in (settings.home / "feast").glob("online*")}
-    features = {file: file.read_bytes() for file in settings.features_dir.rglob("*.parquet")}
-
-    with pytest.raises(MarqueeError, match=rf"{reason}.*{re.escape(path.name)}"):
-        run_dag(settings, "refresh_features", interval=day(2))
-    assert online
-    assert {file: file.read_bytes() for file in (settings.home / "feast").glob("online*")} == online
-    assert {file: file.read_bytes() for file in settings.features_dir.rglob("*.parquet")} == features
-    assert refreshed_through(settings) == FIRST_TWO_DAYS
-
-
-def test_nothing_is_tried_again_while_somebody_waits_not_even_in_mapped_tasks(two_days: Home) -> None:
-    settings = two_days.set_back().model_copy(update={"holdout_share": 0.9999})
-    with pytest.raises(
-        MarqueeError, match=r"train_candidate\[\d\] failed: no decision of a training profile"
-    ) as caught:
-        run_dag(settings, "train_and_promote", as_of=FIRST_TWO_DAYS)
-    assert isinstance(caught.value.__cause__, NotReadyError)
-
-
-def test_a_training_waits_for_what_is_not_refreshed(two_days: Home) -> None:
-    with pytest.raises(MarqueeError, match="choose_window failed: as_of must be refreshed"):
-        run_dag(two_days.set_back(), "train_and_promote", as_of=ALL_DAYS)
-
-
-def test_a_run_wants_an_interval_or_a_moment_and_a_dag_that_exists(two_days: Home) -> None:
-    settings = two_days.settings
-    with pytest.raises(ContractError, match="one of the two"):
-        run_dag(settings, "refresh_features")
-    with pytest.raises(ContractError, match=r"dag_id must be one of \['refresh_features', 'train_and_promote'\]"):
-        run_dag(settings, "no_such_dag", interval=day(0))
-
-
-def test_an_airflow_that_reads_other_dag_files_is_refused(two_days: Home, tmp_path: Path) -> None:
-    program = "from pipelines.airflow_run import migrate; from pipelines.settings import Settings; migrate(Settings())"
-    ran = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env=environment_of(two_days.settings) | {"AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert f"Airflow reads its DAG files from {tmp_path}" in ran.stderr

@@ -2,57 +2,24 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
-from evaluation.audit import audit_record, decode_audit, decode_past
 from evaluation.evaluation import evaluate
 from evaluation.gate import Ruling, Verdict, choose, judge
-from evaluation.gate_budget import look_share, next_look, single_look
+from evaluation.gate_budget import look_share, next_look
 from evaluation.gate_check import GateRules
 from evaluation.interval import Estimate
 from evaluation.log_check import DrawTest
-from evaluation.record import Evaluation, SegmentResult, encode
-from models.batch import Batch, Floats
-from models.draw import mix, unit
+from evaluation.record import Evaluation, SegmentResult
 from models.error import ContractError
 from models.policy import UniformPolicy
+from tests.evaluation.gate_case import POLICIES, RULES
 from tests.evaluation.open_bandit import open_bandit
-from tests.evaluation.world import Fixed, TasteFirst, World, log_of, make_world, split
-
-RULES = GateRules()
-
-
-class ByKey:
-    """Likes some artworks more than others for no reason."""
-
-    def pmf(self, batch: Batch) -> Floats:
-        weight = 0.5 + unit(mix(batch.artwork_keys))
-        return weight / np.add.reduceat(weight, batch.offsets[:-1])[batch.owner]
-
-
-POLICIES = {
-    "uniform": UniformPolicy(),
-    "taste": TasteFirst(0.1),
-    "mild": TasteFirst(0.6),
-    "worse": TasteFirst(0.1, sign=-1.0),
-    "chance": ByKey(),
-    "twin": UniformPolicy(),
-}
-
-
-@pytest.fixture(scope="module")
-def world() -> World:
-    return make_world(np.random.default_rng(3), n_profiles=2_000, ragged=True)
-
-
-@pytest.fixture(scope="module")
-def evaluation(world: World) -> Evaluation:
-    return evaluate(POLICIES, world.batches(), champion="uniform")
+from tests.evaluation.world import Fixed, World, log_of, split
 
 
 def failed(verdict: Verdict) -> list[str]:
@@ -314,57 +281,3 @@ def test_the_promotable_candidate_with_the_best_lower_bound_is_chosen(evaluation
     assert choose(list(reversed(verdicts))) == chosen
     assert choose([verdict for verdict in verdicts if verdict.decision is not Ruling.PROMOTE]) is None
     assert choose([]) is None
-
-
-def test_the_audit_record_holds_all_that_was_known_and_turns_into_json_and_back(evaluation: Evaluation) -> None:
-    verdicts = [judge(evaluation, name, RULES) for name in ("worse", "taste")]
-    record = audit_record(
-        evaluation,
-        verdicts,
-        RULES,
-        judged_at=datetime(2026, 11, 4, tzinfo=UTC),
-        data_version="decisions@7 rewards@9",
-        window_start_at=datetime(2026, 11, 1, tzinfo=UTC),
-        window_end_at=datetime(2026, 11, 4, tzinfo=UTC),
-        rollback_to="v3",
-    )
-    assert (record.promoted, record.rollback_to, record.reason) == ("taste", "v3", verdicts[1].reason)
-    data = encode(record)
-    assert decode_audit(data) == record
-    assert (record.look, record.is_spent, record.matured_share) == (single_look(2), True, None)
-    past = decode_past(data)
-    assert (past.rollback_to, past.look, past.is_spent) == ("v3", record.look, True)
-    plain = msgspec.json.decode(data)
-    assert plain["rules"]["alpha"] == 0.05
-    assert plain["verdicts"][0]["decision"] == "reject"
-    assert [check["name"] for check in plain["verdicts"][0]["checks"]][:2] == ["overlap", "profiles"]
-    assert plain["evaluation"]["policies"][1]["estimates"]["dr"]["value"] > 0
-    for decode in (decode_audit, decode_past):
-        with pytest.raises(ContractError, match="not an audit record"):
-            decode(data[:-20])
-
-
-def test_a_round_held_for_want_of_profiles_or_of_rewards_is_no_look(evaluation: Evaluation) -> None:
-    moment = datetime(2026, 11, 4, tzinfo=UTC)
-    times = {"judged_at": moment, "window_start_at": moment, "window_end_at": moment}
-    for rules, share, is_spent in (
-        (RULES, 1.0, True),
-        (RULES, 0.1, False),
-        (GateRules(min_profiles=10_000), 1.0, False),
-        (GateRules(min_effective_sample=1e9), 1.0, True),  # what the draws say is not known before the look
-    ):
-        verdicts = [judge(evaluation, name, rules, matured_share=share) for name in ("worse", "taste")]
-        record = audit_record(evaluation, verdicts, rules, **times, data_version="x", rollback_to="v3")
-        assert record.is_spent is is_spent
-
-
-def test_an_audit_record_of_a_round_without_promotion_says_why_for_each(evaluation: Evaluation) -> None:
-    verdicts = [judge(evaluation, name, RULES) for name in ("worse", "twin")]
-    moment = datetime(2026, 11, 4, tzinfo=UTC)
-    times = {"judged_at": moment, "window_start_at": moment, "window_end_at": moment}
-    record = audit_record(evaluation, verdicts, RULES, **times, data_version="x", rollback_to="v3")
-    assert record.promoted is None
-    assert record.reason == f"{verdicts[0].reason} {verdicts[1].reason}"
-    naive = times | {"judged_at": datetime(2026, 11, 4)}  # noqa: DTZ001
-    with pytest.raises(ContractError, match="judged_at must be aware UTC"):
-        audit_record(evaluation, verdicts, RULES, **naive, data_version="x", rollback_to="v3")

@@ -1,10 +1,16 @@
 """A small world brought through the feature steps by Feast: built once, read by many tests."""
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
 from models.identity import keys_of
 from pipelines.feature_tables import build_features
+from pipelines.freshen import Freshener
+from pipelines.lake import Lake
 from pipelines.materialize import materialize
 from pipelines.settings import Settings
 from serving.catalogue_file import write_catalogue
@@ -43,3 +49,23 @@ def serve(world: World, features: FeastFeatures) -> None:
         )
         row["profile_features"] = vector.astype("<f4").tobytes()
         row["features"] = np.concatenate([part[0] for part in parts]).astype("<f4").tobytes()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def home(scratch_store: Callable[..., tuple[Settings, Any]]) -> tuple[Settings, Any]:
+    """A home with a catalogue and nothing else, and its store."""
+    settings, store = scratch_store()
+    write_catalogue(catalogue(), settings.catalogue_path)
+    return settings, store
+
+
+@pytest.fixture
+def fresh(home: tuple[Settings, Any]) -> Iterator[Freshener]:
+    freshener = Freshener(*home)
+    yield freshener
+    freshener.close()

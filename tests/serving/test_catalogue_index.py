@@ -1,17 +1,20 @@
 """Which artworks may be shown, by the index and by the catalogue."""
 
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
 import msgspec
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.catalogue import Artwork, Catalogue, Title
+from models.layout import ARTWORK, TITLE
 from serving.candidate import UNKNOWN_ROW
-from serving.catalogue_index import build_index, microseconds
+from serving.catalogue_index import CatalogueIndex, build_index, microseconds
 from serving.features import InMemoryFeatures
-from tests.serving.example import LAUNCHED
+from tests.serving.example import LAUNCHED, example_catalogue
 
 _delays = st.lists(st.lists(st.integers(0, 5), max_size=4), min_size=1, max_size=4)
 
@@ -71,3 +74,24 @@ def test_maturity_and_country_decide_who_may_see_an_artwork() -> None:
         assert index.candidates("t", at_us - 1, country, limit).reason == "no_artwork"
     barred = index.candidates("u", at_us, "DE", 12)
     assert (barred.actions, barred.reason) == (("u:default",), "no_artwork")
+
+
+def test_an_index_takes_new_vectors_as_if_it_were_laid_out_anew_and_is_itself_while_they_are_as_they_were() -> None:
+    catalogue = example_catalogue()
+    old, new = (
+        InMemoryFeatures(
+            titles={"t0": np.full(len(TITLE), value, np.float32)},
+            artworks={"t1-a0": np.full(len(ARTWORK), value, np.float32)},
+            known_us=known_us,
+        )
+        for value, known_us in ((1.0, 10), (np.nan, 20))
+    )
+    index = build_index(catalogue, old)
+    assert index.with_vectors(old) is index
+    moved, expected = index.with_vectors(new), build_index(catalogue, new)
+    assert (moved.known_us, moved.n_refused_vectors) == (20, 2)
+    for name in {field.name for field in fields(CatalogueIndex)} - {"titles", "lines"}:
+        np.testing.assert_equal(getattr(moved, name), getattr(expected, name), name)
+    assert (moved.titles, moved.lines) == (index.titles, index.lines), "what the catalogue says is not laid out again"
+    later = InMemoryFeatures(titles=old._titles, artworks=old._artworks, known_us=11)
+    assert index.with_vectors(later).known_us == 11, "the same vectors of another interval"
