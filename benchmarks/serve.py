@@ -93,7 +93,7 @@ def refuse_stepped_down(port: int, n_titles: int) -> None:
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/v1/pages", json.dumps(body).encode(), {"content-type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - ours
             intents += [choice["intent"] for choice in json.loads(answer.read())["decisions"]]
     if intents.count("live") < len(intents) / 2:
         raise MarqueeError(f"the scorer steps down: {sorted(set(intents))}")

@@ -7,7 +7,7 @@ of each candidate at this look (`gate_budget`): whatever the number of looks and
 to a policy that is no better with probability `alpha` at most. docs/adr/0004 says why, and what would break it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
@@ -135,8 +135,11 @@ def log_capital_of(growth: Floats, n: int, level: float) -> Floats:
 def choose(verdicts: Sequence[Verdict]) -> Verdict | None:
     """Pick the promotable candidate with the best lower bound, the first by name on ties; None if there is none."""
     promotable = [verdict for verdict in verdicts if verdict.decision is Ruling.PROMOTE and verdict.lower is not None]
-    by_bound: Callable[[Verdict], tuple[float, str]] = lambda verdict: (-(verdict.lower or 0.0), verdict.candidate)  # noqa: E731
-    return min(promotable, key=by_bound, default=None)
+    return min(promotable, key=_by_bound, default=None)
+
+
+def _by_bound(verdict: Verdict) -> tuple[float, str]:
+    return -(verdict.lower or 0.0), verdict.candidate
 
 
 def _held(name: str, checks: Sequence[Check]) -> str:

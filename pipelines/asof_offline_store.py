@@ -42,7 +42,7 @@ Tables: TypeAlias = "dict[str, pa.Table | str]"
 """What a query refers to by name: Arrow tables, or queries themselves."""
 
 
-class AsofOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc]
+class AsofOfflineStoreConfig(DuckDBOfflineStoreConfig):
     """How much memory a join may take, as DuckDB writes it (`4GB`), and where it spills; DuckDB's defaults if empty."""
 
     type: Literal["pipelines.asof_offline_store.AsofOfflineStore"] = "pipelines.asof_offline_store.AsofOfflineStore"
@@ -50,7 +50,7 @@ class AsofOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc]
     temp_directory: str = ""
 
 
-class AsofOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
+class AsofOfflineStore(DuckDBOfflineStore):
     """An offline store that joins by DuckDB's ASOF."""
 
     @staticmethod
@@ -127,7 +127,7 @@ class AsofOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         return AsofJob(config, query + _between(timestamp_field, start_date, end_date), tables)
 
 
-class AsofJob(RetrievalJob):  # type: ignore[misc]
+class AsofJob(RetrievalJob):
     """A query that runs when its answer is asked for, each time on a connection of its own.
 
     Args: config, of the repository; query, SQL; tables, what it refers to by name: Arrow tables, or queries; files,

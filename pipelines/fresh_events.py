@@ -247,7 +247,7 @@ class FreshEvents:
     def _seen_through(self, decision_ids: Sequence[str]) -> int:
         """Find when the last impression of some decisions came in: another scorer's log may be read before theirs."""
         marks = ",".join("?" * len(decision_ids))
-        query = f"SELECT coalesce(max(received_at), 0) FROM impressions WHERE decision_id IN ({marks})"  # noqa: S608
+        query = f"SELECT coalesce(max(received_at), 0) FROM impressions WHERE decision_id IN ({marks})"  # noqa: S608 - question marks
         return int(self._db.execute(query, decision_ids).fetchone()[0])
 
     def _keep_play(self, play: Play, received_at: int) -> None:
@@ -258,7 +258,7 @@ class FreshEvents:
         sooner = _SOONER.format(", ".join(f"excluded.{name}" for name in _PLAY), ", ".join(_PLAY))
         new = ", ".join(f"{name} = excluded.{name}" for name in (*_PLAY, "received_at"))
         self._db.execute(
-            f"INSERT INTO plays VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET {new} WHERE {sooner}",  # noqa: S608
+            f"INSERT INTO plays VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET {new} WHERE {sooner}",  # noqa: S608 - names of ours
             row,
         )
         self._touch(play.profile_id, received_at)

@@ -22,7 +22,7 @@ _CHUNK = 5_000
 T = TypeVar("T")
 
 
-class NewestPostgresOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
+class NewestPostgresOnlineStoreConfig(FeastConfigBaseModel):
     """Where the database is, `postgresql://user:password@host:port/name` or any other libpq string.
 
     A page's look-up is given up after `lookup_timeout_ms`.

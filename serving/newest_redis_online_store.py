@@ -47,7 +47,7 @@ end
 """Lua's numbers hold a whole microsecond until the year 2255."""
 
 
-class NewestRedisOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
+class NewestRedisOnlineStoreConfig(FeastConfigBaseModel):
     """Where Redis is, `host:port,db=0,password=…` as Feast writes it, and how long to wait for it.
 
     `lookup_timeout_ms` is for a page's look-up, `timeout_seconds` for everything else. Entities that are not written

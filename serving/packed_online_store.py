@@ -39,7 +39,7 @@ class PackedReader(Protocol):
         ...
 
 
-class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
+class PackedOnlineStore(OnlineStore):
     """An online store of packed rows; a database has to read and to write them."""
 
     @abstractmethod

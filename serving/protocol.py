@@ -77,7 +77,7 @@ class _BoundedProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _late: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it
         super().connection_made(transport)
         self.transport = _Joined(transport, self.loop)
         if len(self.connections) > self._limits.connections:
