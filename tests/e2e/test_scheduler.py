@@ -1,6 +1,7 @@
 """README's Airflow, command by command as it is printed: a real scheduler, and what a backfill there ends with.
 
-Two days in CI; `MARQUEE_BACKFILL_DAYS=30` asks for as many.
+Two days in CI, over Airflow's own SQLite; `MARQUEE_BACKFILL_DAYS=30` asks for as many. More than a few days are over
+PostgreSQL: of SQLite README says that a backfill's command and the scheduler lock each other out there.
 """
 
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 from shutil import rmtree
 from time import sleep
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -25,7 +27,9 @@ from tests.dags.log_world import contents, make_home
 from tests.e2e.console import ROOT, done, environment, free_port, started, until
 from tests.e2e.readme import SCHEDULED, airflow, dated
 from tests.pipelines.feature_world import day
+from tests.serving.conftest import postgres_url  # noqa: F401 - a fixture
 
+MOST_DAYS_ON_SQLITE = 5
 N_DAYS = int(os.environ.get("MARQUEE_BACKFILL_DAYS", "2"))
 FIRST_DAY = 2 - N_DAYS
 DAYS = [day(n) for n in range(FIRST_DAY, 2)]
@@ -56,11 +60,31 @@ class Shell:
         done(subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False))
 
 
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """The variables that name Airflow's database; none for its own SQLite."""
+    if N_DAYS <= MOST_DAYS_ON_SQLITE:
+        yield {}
+        return
+    import psycopg
+
+    server, name = request.getfixturevalue("postgres_url"), f"airflow_{uuid4().hex}"
+    url = f"{server.rpartition('/')[0]}/{name}".replace("postgresql://", "postgresql+psycopg://")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            yield {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url}
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.mark.timeout(1_000 + 100 * N_DAYS)
 @pytest.mark.usefixtures("airflow_home")
-def test_the_readmes_commands_end_with_the_same_bytes_and_set_training_off(tmp_path: Path) -> None:
+def test_the_readmes_commands_end_with_the_same_bytes_and_set_training_off(
+    tmp_path: Path, database: dict[str, str]
+) -> None:
     settings = _settings(tmp_path)
-    shell = Shell(_environment(settings))
+    shell = Shell(_environment(settings) | database)
 
     def wait(holds: Callable[[], object], seconds: float) -> None:
         until(holds, seconds, lambda: _logs(settings), pause_seconds=1.0)
