@@ -25,6 +25,8 @@ from simulation.world import DEMO_SPEC, World
 
 T = TypeVar("T")
 
+_DECISIONS_A_PROFILE = 25
+
 
 def prepare(home: Path, candidates: tuple[str, ...]) -> Settings:
     """Make a home whose rewards mature within the day, with Feast set up; heavy imports are done before any stage."""
@@ -44,8 +46,8 @@ def prepare(home: Path, candidates: tuple[str, ...]) -> Settings:
 
 
 def simulate_day(settings: Settings, n_decisions: int) -> tuple[Interval, int]:
-    """Simulate the day's log; returns the interval and how many decisions it holds."""
-    spec = replace(DEMO_SPEC, n_profiles=4 * DEMO_SPEC.n_profiles)
+    """Simulate the day's log, each profile with 25 decisions; returns the interval and how many it holds."""
+    spec = replace(DEMO_SPEC, n_profiles=n_decisions // _DECISIONS_A_PROFILE)
     interval = Interval(spec.first_day_at, spec.first_day_at + timedelta(days=1))
     made = SimulatedService(settings, World(spec)).run(interval, n_decisions // spec.page_titles)
     return interval, made.n_decisions
