@@ -5,7 +5,7 @@ each title's artworks in order.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from models.catalogue import Artwork, Catalogue, Title
 from models.error import ContractError
+from serving.pace import rest
 
 _TIME = pa.timestamp("us", tz="UTC")
 _WEIGHTS = pa.map_(pa.string(), pa.float64())
@@ -37,6 +38,9 @@ _ELIGIBILITY_SCHEMA: Final = pa.schema([
     ("artwork_countries", pa.list_(pa.string())),
 ])
 """Files that were written before there was eligibility have none of these: everybody may see everything."""
+
+_BATCH_ROWS: Final = 100
+"""Turned into objects at once: it stops all other threads."""
 
 HOW_TO_MAKE_ONE: Final = "`marquee import` or `marquee simulate` makes one, or your own system does (docs/catalogue.md)"
 
@@ -83,7 +87,7 @@ def read_catalogue(path: Path) -> Catalogue:
         if found != field.type:
             raise ContractError(f"column {field.name} must be {field.type}, got {found} ({path})")
     try:
-        return _parse(table.select(SCHEMA.names).to_pylist())
+        return _parse(_rows(table.select(SCHEMA.names)))
     except ContractError as error:
         raise ContractError(f"{error} ({path})") from error
 
@@ -93,7 +97,13 @@ def no_catalogue(path: Path) -> ContractError:
     return ContractError(f"there is no catalogue at {path}: {HOW_TO_MAKE_ONE}")
 
 
-def _parse(rows: list[dict[str, Any]]) -> Catalogue:
+def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    for batch in table.to_batches(_BATCH_ROWS):
+        yield from batch.to_pylist()
+        rest()
+
+
+def _parse(rows: Iterable[dict[str, Any]]) -> Catalogue:
     titles: dict[str, Title] = {}
     artworks: list[Artwork] = []
     for number, row in enumerate(rows):

@@ -20,6 +20,7 @@ from models.layout import ARTWORK, TITLE
 from models.linear import bounded
 from serving.candidate import UNKNOWN_ROW, Candidates
 from serving.features import OnlineFeatures, Vectors
+from serving.pace import rest
 
 _NEVER = int(np.iinfo(np.int64).max)
 _MOST_KEPT = 100_000
@@ -177,10 +178,10 @@ def lay_out(catalogue: Catalogue) -> CatalogueIndex:
     launched_us = np.array([microseconds(artwork.launched_at) for artwork in artworks], dtype=np.int64)
     title_row = {name: row for row, name in enumerate(title_ids)}
     title_of = [title_row[artwork.title_id] for artwork in artworks]
-    titles = {
-        title.title_id: _entry(row, title, catalogue, artwork_row, launched_us)
-        for row, title in enumerate(catalogue.titles.values())
-    }
+    titles = {}
+    for row, title in enumerate(catalogue.titles.values()):
+        titles[title.title_id] = _entry(row, title, catalogue, artwork_row, launched_us)
+        rest()
     sizes = np.array([*(len(entry.artworks) for entry in titles.values()), 0], dtype=np.int64)
     return CatalogueIndex(
         titles=titles,

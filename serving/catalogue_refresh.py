@@ -9,42 +9,53 @@ from serving.features import OnlineFeatures
 
 
 class CatalogueRefresh:
-    """Builds indices; the file is parsed and laid out again only when it has been replaced."""
+    """Builds indices; the file is parsed and laid out again only when it has been replaced.
+
+    A night's rows arrive view by view and batch by batch, and a reading may fall between. So vectors that are others
+    than before are taken once two readings in turn agree on them; the first ones of a file are taken at once.
+    """
 
     def __init__(self, path: Path, features: OnlineFeatures) -> None:
         self._path = path
         self._features = features
         self._index = lay_out(Catalogue((), ()))
+        self._next: CatalogueIndex | None = None
+        self._is_bare = True
         self._seen: tuple[int, int, int] | None = None
 
     def build(self) -> CatalogueIndex:
-        """Build an index of the file as it is now and of the vectors as they are now. Blocks.
+        """Build an index of the file as it is now and of the vectors as they were found twice. Blocks.
 
-        It is the one that was built before if both are as they were then.
+        It is the very one that was built before if both are as they were then.
 
         Raises:
             ContractError: if the file is not a catalogue, or there is none (yet).
             FeatureUnavailableError: if the feature store does not answer.
         """
-        self._read()
-        self._index = self._index.with_vectors(self._features)
+        self._read_file()
+        last = self._next or self._index
+        found = last.with_vectors(self._features)
+        if self._is_bare or found is last:
+            self._index, self._next, self._is_bare = found, None, False
+        else:
+            self._next = found
         return self._index
 
-    def build_cold(self) -> CatalogueIndex:
-        """Build an index of the file as it is now, with the vectors that are known, zeros before any. Blocks.
+    def build_bare(self) -> CatalogueIndex:
+        """Build an index of the file as it is now, with the vectors that were found since it was read, zeros before.
 
         Raises:
             ContractError: if the file is not a catalogue, or there is none (yet).
         """
-        self._read()
+        self._read_file()
         return self._index
 
-    def _read(self) -> None:
+    def _read_file(self) -> None:
         try:
             found = self._path.stat()
         except FileNotFoundError as error:
             raise no_catalogue(self._path) from error
         stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
         if stamp != self._seen:
-            self._index = lay_out(read_catalogue(self._path))
+            self._index, self._next, self._is_bare = lay_out(read_catalogue(self._path)), None, True
             self._seen = stamp

@@ -1,7 +1,7 @@
 """Online features out of Feast, through its SDK in this process and whatever online store it is configured with."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any, Final
@@ -20,14 +20,14 @@ from serving.settings import ScorerSettings
 _PROFILE_VIEWS: Final = ("profile_taste", "profile_familiarity")
 _BULK_VIEWS: Final = ("title_profile", "artwork_profile")
 _NO_KEYS, _NO_FLOATS = np.empty(0, np.int64), np.empty(0, np.float32)
-_Known = tuple[Vectors, int]
-"""A row's vector, and the moment that it was known at, microseconds since 1970."""
+_Known = tuple[int, Vectors, int]
+"""A place among the ids asked for, its vector, and the moment that it was known at, microseconds since 1970."""
 
 _MOST_KEYS: Final = 65_536
 """Profiles whose spelled keys are kept: spelling one costs more than sending it."""
 
-_CHUNK: Final = 100
-"""Entities read in one call: about a millisecond's work, after which pages have their turn."""
+_CHUNK: Final = 1_000
+"""Entities read in one call: Feast answers with one object for all of them."""
 
 
 def open_features(settings: ScorerSettings) -> "FeastFeatures":
@@ -139,41 +139,41 @@ class FeastFeatures:
     def _vectors(self, view: str, key: str, ids: Sequence[str], width: int) -> KnownVectors:
         """Read `(n, width)` vectors, by packed rows where there are: Feast's objects would keep pages waiting."""
         out, known_us = np.zeros((len(ids), width), dtype=np.float32), NEVER
-        for first in range(0, len(ids), _CHUNK):
-            chunk = list(ids[first : first + _CHUNK])
-            if self._packed is None:
-                found = self._vectors_by_feast(view, key, chunk)
-            else:
-                found = self._vectors_of_rows(self._packed, view, key, chunk)
-            for row, (vector, at_us) in found.items():
-                out[first + row] = _checked(vector, width, chunk[row])
-                known_us = max(known_us, at_us)
+        found = self._by_feast(view, key, ids) if self._packed is None else self._of_rows(self._packed, view, key, ids)
+        for row, vector, at_us in found:
+            out[row] = _checked(vector, width, ids[row])
+            known_us = max(known_us, at_us)
             rest()
-        if self._packed is not None:
-            known = self._bulk_keys[view]
-            self._bulk_keys[view] = {name: known[name] for name in ids}
         return KnownVectors(out, None if known_us == NEVER else known_us)
 
-    def _vectors_of_rows(self, packed: PackedOnlineStore, view: str, key: str, ids: list[str]) -> dict[int, _Known]:
-        known, config = self._bulk_keys[view], self._store.config
-        for name in ids:
-            if name not in known:
-                known[name] = key_of(config, key, name)
-        try:
-            rows = packed.read_packed(config, self._bulk_views[view], [known[name] for name in ids])
-        except self._dead as error:
-            raise _unanswered(key, ids[0], error) from error
-        there = [(place, row, unpack_arrays(row, ids[place])) for place, row in enumerate(rows) if row is not None]
-        return {place: (found["vector"], stamps(row)[0]) for place, row, found in there if "vector" in found}
+    def _of_rows(self, packed: PackedOnlineStore, view: str, key: str, ids: Sequence[str]) -> Iterator[_Known]:
+        keys = self._spelled(view, key, ids)
+        for first in range(0, len(ids), _CHUNK):
+            try:
+                rows = packed.read_packed(self._store.config, self._bulk_views[view], keys[first : first + _CHUNK])
+            except self._dead as error:
+                raise _unanswered(key, ids[first], error) from error
+            for place, row in enumerate(rows, first):
+                vector = None if row is None else unpack_arrays(row, ids[place]).get("vector")
+                if row is not None and vector is not None:
+                    yield place, vector, stamps(row)[0]
 
-    def _vectors_by_feast(self, view: str, key: str, ids: list[str]) -> dict[int, _Known]:
-        answer = self._read([f"{view}:vector"], key, ids)
-        column = answer.results[list(answer.metadata.feature_names.val).index("vector")]
-        return {
-            place: (np.array(value.float_list_val.val, np.float32), known_at.ToMicroseconds())
-            for place, (value, known_at) in enumerate(zip(column.values, column.event_timestamps, strict=True))
-            if value.HasField("float_list_val")
-        }
+    def _spelled(self, view: str, key: str, ids: Sequence[str]) -> list[bytes]:
+        """Spell the store's keys of ids; those of the last reading are kept."""
+        known, spelled = self._bulk_keys[view], {}
+        for name in ids:
+            spelled[name] = known.get(name) or key_of(self._store.config, key, name)
+            rest()
+        self._bulk_keys[view] = spelled
+        return [spelled[name] for name in ids]
+
+    def _by_feast(self, view: str, key: str, ids: Sequence[str]) -> Iterator[_Known]:
+        for first in range(0, len(ids), _CHUNK):
+            answer = self._read([f"{view}:vector"], key, list(ids[first : first + _CHUNK]))
+            column = answer.results[list(answer.metadata.feature_names.val).index("vector")]
+            for place, (value, known_at) in enumerate(zip(column.values, column.event_timestamps, strict=True), first):
+                if value.HasField("float_list_val"):
+                    yield place, np.array(value.float_list_val.val, np.float32), known_at.ToMicroseconds()
 
     def _read(self, features: Any, key: str, ids: list[str]) -> Any:
         try:

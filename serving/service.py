@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Event
 
 import structlog
 
@@ -80,6 +81,7 @@ class Service:
         self.metrics.log_lag.set_function(self._log.lag_seconds)
         self._together = Together(self._decide, most=_MOST_TOGETHER)
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_ending = Event()
         self._told: dict[str, str] = {}
 
     async def page(self, request: PageRequest, laps: Laps | None = None) -> PageAnswer:
@@ -169,6 +171,7 @@ class Service:
 
     async def stop(self) -> None:
         """End the background work and close the open segment."""
+        self._is_ending.set()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -186,7 +189,7 @@ class Service:
                 index = self._refresh.build()
             except FeatureUnavailableError:
                 if not self.scorer.index.titles:
-                    self.scorer.index = self._refresh.build_cold()
+                    self.scorer.index = self._refresh.build_bare()
                 raise
             if index is self.scorer.index:
                 return
@@ -203,14 +206,15 @@ class Service:
         self._attempt("catalogue", swap)
 
     def _refresh_frozen(self) -> None:
-        """Refresh, and keep the garbage collector off the new catalogue too: looking it through stops every page."""
+        """Refresh, and keep the garbage collector off a new catalogue too: looking it through stops every page."""
+        before = self.scorer.index
         self.refresh()
-        gc.collect(1)  # what is young and unreachable would never be freed
-        gc.freeze()
+        if self.scorer.index is not before:
+            gc.collect(1)  # what is young and unreachable would never be freed
+            gc.freeze()
 
-    @staticmethod
-    def _unhurried(step: Callable[[], None]) -> None:
-        with unhurried():
+    def _unhurried(self, step: Callable[[], None]) -> None:
+        with unhurried(self._is_ending):
             step()
 
     def poll_policy(self) -> None:

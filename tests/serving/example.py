@@ -134,6 +134,17 @@ def running(
         assert not thread.is_alive(), "the server did not stop"
 
 
+def readiness(server: Running) -> tuple[int, dict[str, object]]:
+    answer = server.client.get("/readyz")
+    return answer.status_code, answer.json()
+
+
+def metric(server: Running, name: str) -> float:
+    """Sum a metric over its labels."""
+    lines = server.client.get("/metrics").text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
+
+
 def free_port() -> int:
     """Find a port that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as free:

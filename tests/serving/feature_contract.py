@@ -13,6 +13,7 @@ from serving.features import KnownVectors, OnlineFeatures, ProfileFeatures, Vect
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 TTL = timedelta(days=90)
+_MORE_THAN_A_CHUNK = 1_001
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,11 @@ def _check_bulk(read: Callable[[list[str]], KnownVectors], known: dict[str, Vect
     assert found.dtype == np.float32
     zeros = np.zeros(width, dtype=np.float32)
     np.testing.assert_array_equal(found, np.stack([known.get(name, zeros) for name in ids]))
+    many = [f"unknown-{number}" for number in range(_MORE_THAN_A_CHUNK)] + ids
+    further, further_us = read(many)
+    assert further_us == known_us
+    assert not further[:_MORE_THAN_A_CHUNK].any()
+    np.testing.assert_array_equal(further[_MORE_THAN_A_CHUNK:], found)
     nothing = read([])
     assert nothing.vectors.shape == (0, width)
     assert nothing.known_us in {None, microseconds(NOW)}, "an adapter may know it of all rows at once"

@@ -1,6 +1,7 @@
 """Work beside the event loop rests, and no other work does."""
 
 import time
+from threading import Event, Thread
 
 from serving.pace import rest, unhurried
 
@@ -17,14 +18,35 @@ def _work(n_slices: int) -> tuple[float, float]:
 
 
 def test_unhurried_work_takes_a_tenth_of_the_time() -> None:
-    with unhurried():
+    with unhurried(Event()):
         worked, took = _work(20)
     assert took >= 8 * worked
     assert 0.02 <= worked < 0.1
 
 
-def test_all_other_work_does_not_rest_also_after_some_that_did(monkeypatch) -> None:
-    with unhurried():
+def test_work_that_could_not_rest_is_not_slept_off() -> None:
+    with unhurried(Event()):
+        began = time.thread_time()
+        while time.thread_time() - began < 0.1:
+            pass
+        rested_at = time.perf_counter()
         rest()
-    monkeypatch.setattr(time, "sleep", lambda _: 1 / 0)
-    _work(3)
+        assert 0.1 <= time.perf_counter() - rested_at < 0.5, "nine tenths of a second would be its share"
+
+
+def test_work_does_not_rest_once_its_end_is_waited_for() -> None:
+    hurry = Event()
+    with unhurried(hurry):
+        Thread(target=hurry.set).start()
+        _, took = _work(200)
+    assert took < 1.0, "two tenths of a second of work, and nine times as much rest"
+
+
+def test_all_other_work_does_not_rest_also_beside_and_after_some_that_does() -> None:
+    found: list[tuple[float, float]] = []
+    with unhurried(Event()):
+        beside = Thread(target=lambda: found.append(_work(100)))
+        beside.start()
+        beside.join()
+    found.append(_work(100))
+    assert max(took for _, took in found) < 0.6, "a tenth of a second of work, and nine times as much rest"

@@ -2,20 +2,15 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
 import structlog
 
-from models.error import BundleError, ContractError, FeatureUnavailableError
-from models.layout import TITLE
-from serving.catalogue_file import write_catalogue
-from serving.features import InMemoryFeatures, KnownVectors, OnlineFeatures, ProfileFeatures
-from serving.late_features import LateFeatures
+from models.error import BundleError, ContractError
+from serving.features import InMemoryFeatures, ProfileFeatures
 from serving.lookup import BudgetedLookup
 from serving.policy_source import BundlePolicySource
 from tests.serving.bundle_example import bundle_file, publish, write_policy
@@ -23,16 +18,15 @@ from tests.serving.example import (
     NOW,
     BrokenPolicy,
     ListedPolicies,
-    Running,
-    example_catalogue,
     loaded,
     logged_events,
     logged_pages,
+    metric,
+    readiness,
     running,
     settings_in,
     wait_for,
 )
-from tests.serving.feature_contract import example_rows
 
 PAGE = {"profile_id": "p", "titles": ["t0", "t1", "t2"], "explain": True}
 
@@ -49,16 +43,6 @@ class SlowFeatures(InMemoryFeatures):
         return super().profile(profile_id, at)
 
 
-def _ready(server: Running) -> tuple[int, dict[str, object]]:
-    answer = server.client.get("/readyz")
-    return answer.status_code, answer.json()
-
-
-def _metric(server: Running, name: str) -> float:
-    lines = server.client.get("/metrics").text.splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
-
-
 def test_a_published_bundle_serves_within_five_seconds_and_a_rollback_as_fast(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, policy_poll_seconds=1.0)
     url = settings.policies_url
@@ -67,13 +51,13 @@ def test_a_published_bundle_serves_within_five_seconds_and_a_rollback_as_fast(tm
         first, second = write_policy(url, "t0-a0"), write_policy(url, "t0-a3", day=1)
         for manifest, rollback in ((first, False), (second, False), (first, True)):
             publish(url, manifest, rollback=rollback)
-            wait_for(lambda expected=manifest.version: _ready(server)[1]["policy_version"] == expected, seconds=5)
+            wait_for(lambda expected=manifest.version: readiness(server)[1]["policy_version"] == expected, seconds=5)
             page = server.client.post("/v1/pages", json=PAGE).json()
             assert page["policy_version"] == manifest.version
             favourite = "t0-a0" if manifest is first else "t0-a3"
             found = page["decisions"][0]
             assert found["propensity"] == pytest.approx(0.7 if found["artwork_id"] == favourite else 0.1)
-        assert _metric(server, "marquee_policy_swaps_total") == 3
+        assert metric(server, "marquee_policy_swaps_total") == 3
 
 
 def test_a_bad_bundle_is_counted_once_and_the_old_one_keeps_serving(tmp_path: Path) -> None:
@@ -82,16 +66,16 @@ def test_a_bad_bundle_is_counted_once_and_the_old_one_keeps_serving(tmp_path: Pa
     with running(settings, policies=BundlePolicySource(url)) as server:
         good, bad, better = (write_policy(url, f"t0-a{n}", day=n) for n in range(3))
         publish(url, good)
-        wait_for(lambda: _ready(server)[1]["policy_version"] == good.version)
+        wait_for(lambda: readiness(server)[1]["policy_version"] == good.version)
         file = bundle_file(tmp_path / "policies", bad, "policy.npz")
         file.write_bytes(file.read_bytes()[:-7])
         publish(url, bad)
-        wait_for(lambda: _metric(server, "marquee_bundles_refused_total") == 1)
+        wait_for(lambda: metric(server, "marquee_bundles_refused_total") == 1)
         time.sleep(settings.policy_poll_seconds * 5)
-        assert _metric(server, "marquee_bundles_refused_total") == 1
+        assert metric(server, "marquee_bundles_refused_total") == 1
         assert server.client.post("/v1/pages", json=PAGE).json()["policy_version"] == good.version
         publish(url, better)
-        wait_for(lambda: _ready(server)[1]["policy_version"] == better.version)
+        wait_for(lambda: readiness(server)[1]["policy_version"] == better.version)
 
 
 def test_a_bundle_that_loads_but_cannot_score_never_goes_live(tmp_path: Path) -> None:
@@ -99,9 +83,9 @@ def test_a_bundle_that_loads_but_cannot_score_never_goes_live(tmp_path: Path) ->
     object.__setattr__(bad, "policy", BrokenPolicy(float("nan")))
     policies = ListedPolicies(loaded("good"), bad, BundleError("torn"), OSError("unreachable"), loaded("better"))
     with running(settings_in(tmp_path), policies=policies) as server:
-        wait_for(lambda: _ready(server)[1]["policy_version"] == "better")
-        assert _metric(server, "marquee_bundles_refused_total") == 2, server.client.get("/metrics").text
-        assert _metric(server, "marquee_policy_swaps_total") == 2
+        wait_for(lambda: readiness(server)[1]["policy_version"] == "better")
+        assert metric(server, "marquee_bundles_refused_total") == 2, server.client.get("/metrics").text
+        assert metric(server, "marquee_policy_swaps_total") == 2
 
 
 def test_pages_under_load_are_each_of_one_version_while_policies_swap(tmp_path: Path) -> None:
@@ -142,7 +126,7 @@ def test_an_unwritable_log_answers_the_default_turns_readiness_red_and_recovers(
     settings = settings_in(tmp_path)
     settings.events_dir.write_text("a file is in the way of the directory")
     with running(settings, policies=ListedPolicies(loaded("v1"))) as server:
-        assert _ready(server)[0] == 503
+        assert readiness(server)[0] == 503
         answer = server.client.post("/v1/pages", json=PAGE)
         assert answer.status_code == 200
         assert answer.json()["unlogged"] is True
@@ -154,10 +138,10 @@ def test_an_unwritable_log_answers_the_default_turns_readiness_red_and_recovers(
         refused = server.client.post("/v1/events", json={"impressions": [event]})
         assert refused.status_code == 503
         assert "event log" in refused.json()["error"]["message"]
-        assert _metric(server, "marquee_log_failures_total") == 2
-        assert _metric(server, "marquee_ready") == 0
+        assert metric(server, "marquee_log_failures_total") == 2
+        assert metric(server, "marquee_ready") == 0
         settings.events_dir.unlink()
-        wait_for(lambda: _ready(server)[0] == 200)
+        wait_for(lambda: readiness(server)[0] == 200)
         answer = server.client.post("/v1/pages", json=PAGE).json()
         assert "unlogged" not in answer
         assert [page.page_id for page in logged_pages(settings.events_dir)] == [answer["page_id"]]
@@ -178,7 +162,7 @@ def test_features_that_are_late_cost_the_budget_and_are_named_in_the_log(tmp_pat
             for decision in page.decisions:
                 assert decision.intent == "fallback:features_timeout"
                 assert decision.propensity == pytest.approx((1 + int(decision.artwork_id[-1])) / 10)
-        assert _metric(server, "marquee_decisions_total") == 36
+        assert metric(server, "marquee_decisions_total") == 36
 
 
 def test_a_lookup_gives_whatever_the_store_raises_a_name() -> None:
@@ -199,65 +183,11 @@ def test_a_lookup_gives_whatever_the_store_raises_a_name() -> None:
     assert asyncio.run(failure(RuntimeError("a client library's own"))) == "features_unavailable"
 
 
-def test_a_store_that_is_not_there_yet_is_cold_and_opened_when_it_comes(tmp_path: Path) -> None:
-    rows = example_rows()
-    outcomes: list[OnlineFeatures | ContractError] = [ContractError("never applied"), ContractError("never applied")]
-
-    def open_features() -> OnlineFeatures:
-        outcome = outcomes.pop(0) if outcomes else InMemoryFeatures(rows.profiles, ttl=timedelta(days=10_000))
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    settings = settings_in(tmp_path, feature_refresh_seconds=0.05, feature_budget_ms=5_000)
-    with running(settings, features=LateFeatures(open_features)) as server:
-        status, ready = _ready(server)
-        assert (status, ready["features"]) in {(200, "never applied"), (200, "ok")}
-        wait_for(lambda: _ready(server)[1]["features"] == "ok")
-        server.client.post("/v1/pages", json={**PAGE, "profile_id": "p-known"})
-    (page,) = logged_pages(settings.events_dir)
-    assert page.profile_features == rows.profiles["p-known"][0].vector.tobytes()
-
-
-def test_a_catalogue_that_is_replaced_is_picked_up_and_a_broken_one_kept_out(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path, feature_refresh_seconds=0.05)
-    with running(settings) as server:
-        assert _ready(server)[1]["n_artworks"] == 12
-        settings.catalogue_path.write_bytes(b"not parquet")
-        wait_for(lambda: _metric(server, "marquee_refresh_failures_total") > 0)
-        assert _ready(server)[1]["n_artworks"] == 12
-        write_catalogue(example_catalogue(4, 5), settings.catalogue_path)
-        wait_for(lambda: _ready(server)[1]["n_artworks"] == 20)
-        page = server.client.post("/v1/pages", json={**PAGE, "titles": ["t3"]}).json()
-        assert page["decisions"][0]["propensity"] == 0.2
-
-
-def test_a_store_that_is_dead_at_the_start_leaves_every_title_cold_and_is_read_when_it_answers(tmp_path: Path) -> None:
-    class Dead(InMemoryFeatures):
-        is_dead = True
-
-        def titles(self, title_ids: Sequence[str]) -> KnownVectors:
-            if self.is_dead:
-                raise FeatureUnavailableError("redis is gone")
-            return super().titles(title_ids)
-
-    features = Dead(titles={"t0": np.ones(len(TITLE), dtype=np.float32)})
-    settings = settings_in(tmp_path, feature_refresh_seconds=0.05)
-    with running(settings, features=features, policies=ListedPolicies(loaded("v1"))) as server:
-        assert _ready(server)[1]["n_artworks"] == 12
-        wait_for(lambda: _metric(server, "marquee_refresh_failures_total") > 1)
-        page = server.client.post("/v1/pages", json=PAGE).json()
-        assert {decision["intent"] for decision in page["decisions"]} == {"live"}
-        assert not server.service.scorer.index.title_vectors.any()
-        features.is_dead = False
-        wait_for(lambda: server.service.scorer.index.title_vectors.any())
-
-
 def test_without_a_catalogue_every_title_is_served_its_default(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     settings.catalogue_path.unlink()
     with running(settings) as server:
-        assert _ready(server) == (200, {**_ready(server)[1], "n_titles": 0})
+        assert readiness(server) == (200, {**readiness(server)[1], "n_titles": 0})
         page = server.client.post("/v1/pages", json=PAGE).json()
         assert [decision["artwork_id"] for decision in page["decisions"]] == ["t0:default", "t1:default", "t2:default"]
 
