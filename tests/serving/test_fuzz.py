@@ -83,7 +83,8 @@ _events = st.fixed_dictionaries(
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    found = settings_in(tmp_path_factory.mktemp("home"))
+    # However slow the disk is: a page that is answered unlogged leaves no line.
+    found = settings_in(tmp_path_factory.mktemp("home"), log_budget_ms=60_000.0)
     with running(found) as server:
         yield server
         # Every line that any of these bodies left in the log can be read again.
