@@ -1,7 +1,7 @@
 """Online features out of Feast, through its SDK in this process and whatever online store it is configured with."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any, Final
@@ -10,19 +10,19 @@ import numpy as np
 
 from models.error import ContractError, FeatureUnavailableError
 from models.layout import ARTWORK, FEATURE_SERVICE, PROFILE, TITLE
+from serving.bulk_vectors import BulkVectors, checked
 from serving.feature_store import open_feature_store
-from serving.features import KnownVectors, ProfileFeatures, ProfileReader, Vectors
+from serving.features import KnownVectors, ProfileFeatures, ProfileReader
 from serving.pace import rest
 from serving.packed_online_store import PackedOnlineStore, PackedReader, key_of, view_name
 from serving.packed_row import NEVER, stamps, unpack_arrays
 from serving.settings import ScorerSettings
 
 _PROFILE_VIEWS: Final = ("profile_taste", "profile_familiarity")
-_BULK_VIEWS: Final = ("title_profile", "artwork_profile")
-_NO_KEYS, _NO_FLOATS = np.empty(0, np.int64), np.empty(0, np.float32)
-_Known = tuple[int, Vectors, int]
-"""A place among the ids asked for, its vector, and the moment that it was known at, microseconds since 1970."""
+_BULK_VIEWS: Final = {"title_profile": ("title_id", len(TITLE)), "artwork_profile": ("artwork_id", len(ARTWORK))}
+"""Views that are read in bulk: their entity's key, and the width of their vectors."""
 
+_NO_KEYS, _NO_FLOATS = np.empty(0, np.int64), np.empty(0, np.float32)
 _MOST_KEYS: Final = 65_536
 """Profiles whose spelled keys are kept: spelling one costs more than sending it."""
 
@@ -68,8 +68,11 @@ class FeastFeatures:
         self._packed = online if isinstance(online, PackedOnlineStore) else None
         names = [view_name(store.config, view) for view in views]
         self._profile_views = names[: len(_PROFILE_VIEWS)]
-        self._bulk_views = dict(zip(_BULK_VIEWS, names[len(_PROFILE_VIEWS) :], strict=True))
-        self._bulk_keys: dict[str, dict[str, bytes]] = {view: {} for view in _BULK_VIEWS}
+        self._bulk: dict[str, BulkVectors] = {}
+        if self._packed is not None:
+            for (view, (key, width)), name in zip(_BULK_VIEWS.items(), names[len(_PROFILE_VIEWS) :], strict=True):
+                spell, read = partial(key_of, store.config, key), partial(self._packed.read_packed, store.config, name)
+                self._bulk[view] = BulkVectors(width, spell, read)
         self._key_of = lru_cache(_MOST_KEYS)(partial(key_of, store.config, "profile_id"))
 
     def profile(self, profile_id: str, at: datetime) -> ProfileFeatures | None:
@@ -101,7 +104,7 @@ class FeastFeatures:
         if "vector" not in taste:
             return None
         return ProfileFeatures(
-            vector=_checked(taste["vector"], len(PROFILE), profile_id),
+            vector=checked(taste["vector"], len(PROFILE), profile_id),
             title_keys=met.get("title_keys", _NO_KEYS).view(np.uint64),
             minutes=met.get("minutes", _NO_FLOATS),
             impressions=met.get("impressions", _NO_FLOATS),
@@ -122,7 +125,7 @@ class FeastFeatures:
             return None
         met = self._fresh(keys, at)
         return ProfileFeatures(
-            vector=_checked(np.array(vector.values[0].float_list_val.val, np.float32), len(PROFILE), profile_id),
+            vector=checked(np.array(vector.values[0].float_list_val.val, np.float32), len(PROFILE), profile_id),
             title_keys=np.array(keys.values[0].int64_list_val.val if met else (), np.int64).view(np.uint64),
             minutes=np.array(columns["minutes"].values[0].float_list_val.val if met else (), np.float32),
             impressions=np.array(columns["impressions"].values[0].float_list_val.val if met else (), np.float32),
@@ -130,50 +133,34 @@ class FeastFeatures:
 
     def titles(self, title_ids: Sequence[str]) -> KnownVectors:
         """Read `(n, len(TITLE))` vectors in bulk; zeros for an unknown title."""
-        return self._vectors("title_profile", "title_id", title_ids, len(TITLE))
+        return self._vectors("title_profile", title_ids)
 
     def artworks(self, artwork_ids: Sequence[str]) -> KnownVectors:
         """Read `(m, len(ARTWORK))` vectors in bulk; zeros for an unknown artwork."""
-        return self._vectors("artwork_profile", "artwork_id", artwork_ids, len(ARTWORK))
+        return self._vectors("artwork_profile", artwork_ids)
 
-    def _vectors(self, view: str, key: str, ids: Sequence[str], width: int) -> KnownVectors:
-        """Read `(n, width)` vectors, by packed rows where there are: Feast's objects would keep pages waiting."""
-        out, known_us = np.zeros((len(ids), width), dtype=np.float32), NEVER
-        found = self._by_feast(view, key, ids) if self._packed is None else self._of_rows(self._packed, view, key, ids)
-        for row, vector, at_us in found:
-            out[row] = _checked(vector, width, ids[row])
-            known_us = max(known_us, at_us)
-            rest()
-        return KnownVectors(out, None if known_us == NEVER else known_us)
+    def _vectors(self, view: str, ids: Sequence[str]) -> KnownVectors:
+        """Read vectors by packed rows where there are: Feast's objects would keep pages waiting."""
+        bulk = self._bulk.get(view)
+        if bulk is None:
+            return self._vectors_by_feast(view, ids)
+        try:
+            return bulk.read(ids)
+        except self._dead as error:
+            raise _unanswered(_BULK_VIEWS[view][0], ids[0], error) from error
 
-    def _of_rows(self, packed: PackedOnlineStore, view: str, key: str, ids: Sequence[str]) -> Iterator[_Known]:
-        keys = self._spelled(view, key, ids)
-        for first in range(0, len(ids), _CHUNK):
-            try:
-                rows = packed.read_packed(self._store.config, self._bulk_views[view], keys[first : first + _CHUNK])
-            except self._dead as error:
-                raise _unanswered(key, ids[first], error) from error
-            for place, row in enumerate(rows, first):
-                vector = None if row is None else unpack_arrays(row, ids[place]).get("vector")
-                if row is not None and vector is not None:
-                    yield place, vector, stamps(row)[0]
-
-    def _spelled(self, view: str, key: str, ids: Sequence[str]) -> list[bytes]:
-        """Spell the store's keys of ids; those of the last reading are kept."""
-        known, spelled = self._bulk_keys[view], {}
-        for name in ids:
-            spelled[name] = known.get(name) or key_of(self._store.config, key, name)
-            rest()
-        self._bulk_keys[view] = spelled
-        return [spelled[name] for name in ids]
-
-    def _by_feast(self, view: str, key: str, ids: Sequence[str]) -> Iterator[_Known]:
+    def _vectors_by_feast(self, view: str, ids: Sequence[str]) -> KnownVectors:
+        (key, width), known_us = _BULK_VIEWS[view], NEVER
+        out = np.zeros((len(ids), width), dtype=np.float32)
         for first in range(0, len(ids), _CHUNK):
             answer = self._read([f"{view}:vector"], key, list(ids[first : first + _CHUNK]))
             column = answer.results[list(answer.metadata.feature_names.val).index("vector")]
             for place, (value, known_at) in enumerate(zip(column.values, column.event_timestamps, strict=True), first):
                 if value.HasField("float_list_val"):
-                    yield place, np.array(value.float_list_val.val, np.float32), known_at.ToMicroseconds()
+                    out[place] = checked(np.array(value.float_list_val.val, np.float32), width, ids[place])
+                    known_us = max(known_us, known_at.ToMicroseconds())
+                rest()
+        return KnownVectors(out, None if known_us == NEVER else known_us)
 
     def _read(self, features: Any, key: str, ids: list[str]) -> Any:
         try:
@@ -224,9 +211,3 @@ def _postgres_errors() -> tuple[type[Exception], ...]:
 
 def _unanswered(key: str, name: str, error: Exception) -> FeatureUnavailableError:
     return FeatureUnavailableError(f"the online store did not answer for {key} {name!r}: {error}")
-
-
-def _checked(vector: Vectors, width: int, name: str) -> Vectors:
-    if vector.shape != (width,):
-        raise ContractError(f"the vector of {name!r} must have {width} values, got {vector.size}")
-    return vector

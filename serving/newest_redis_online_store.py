@@ -46,6 +46,15 @@ end
 """
 """Lua's numbers hold a whole microsecond until the year 2255."""
 
+_READ = """
+local found = {}
+for number, key in ipairs(KEYS) do
+  found[number] = redis.call('HGET', key, ARGV[1])
+end
+return found
+"""
+"""One command for many keys: a pipeline of as many commands costs its client six times as much."""
+
 
 class NewestRedisOnlineStoreConfig(FeastConfigBaseModel):
     """Where Redis is, `host:port,db=0,password=…` as Feast writes it, and how long to wait for it.
@@ -80,13 +89,10 @@ class NewestRedisOnlineStore(PackedOnlineStore):
 
     def read_packed(self, config: Any, view: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """Read the rows of entity keys, some hundreds a round trip."""
-        client = self._patient(config)
+        read, prefix = self._patient(config).register_script(_READ), _prefix(config)
         found: list[bytes | None] = []
         for first in range(0, len(keys), _CHUNK):
-            with client.pipeline(transaction=False) as pipe:
-                for key in keys[first : first + _CHUNK]:
-                    pipe.hget(_key(config, key), view)
-                found += pipe.execute()
+            found += read([prefix + key for key in keys[first : first + _CHUNK]], [view])
         return found
 
     def packed_rows(self, config: Any, views: Sequence[str], key: bytes) -> list[bytes | None]:
