@@ -34,8 +34,7 @@ def naive_app(settings: ScorerSettings) -> Starlette:
     from datetime import timedelta
 
     store: Any = open_feature_store(settings, online_only=True)
-    features = FeastFeatures(store, ttl=timedelta(hours=settings.profile_ttl_hours))
-    features._packed = None  # by Feast's own answers
+    features = FeastFeatures(store, ttl=timedelta(hours=settings.profile_ttl_hours), by_feast=True)
     catalogue = read_catalogue(settings.catalogue_path)
     index = build_index(catalogue, InMemoryFeatures())
     pointer = read_pointer(settings.policies_url)

@@ -46,10 +46,11 @@ class FeastFeatures:
     """`serving.features.OnlineFeatures` over Feast; store and service are held, as finding them costs more than a read.
 
     Args: store, an open `feast.FeatureStore`; ttl, the age from which a profile's row counts as missing (Feast itself
-    does not look at ages online).
+    does not look at ages online); by_feast, whether to read by Feast's own answers where past them would do: what any
+    other store than ours is read by.
     """
 
-    def __init__(self, store: Any, *, ttl: timedelta) -> None:
+    def __init__(self, store: Any, *, ttl: timedelta, by_feast: bool = False) -> None:
         from feast.errors import FeastError
         from google.protobuf.message import DecodeError
 
@@ -65,7 +66,7 @@ class FeastFeatures:
         except OSError as error:
             raise FeatureUnavailableError(f"the feature store's registry cannot be read: {error}") from error
         online = store.provider.online_store
-        self._packed = online if isinstance(online, PackedOnlineStore) else None
+        self._packed = online if isinstance(online, PackedOnlineStore) and not by_feast else None
         names = [view_name(store.config, view) for view in views]
         self._profile_views = names[: len(_PROFILE_VIEWS)]
         self._bulk: dict[str, BulkVectors] = {}

@@ -22,7 +22,7 @@ def frame(key: str, rows: dict[str, dict[str, Any]], at: dict[str, Any]) -> pd.D
     return pd.DataFrame(columns | {"event_timestamp": stamps, "created_timestamp": stamps})
 
 
-def fill(store: Any, rows: Rows) -> FeastFeatures:
+def fill(store: Any, rows: Rows, *, by_feast: bool = False) -> FeastFeatures:
     known_at = {name: at for name, (_, at) in rows.profiles.items()}
     tastes = {name: {"vector": each.vector} for name, (each, _) in rows.profiles.items()}
     met = {
@@ -39,7 +39,7 @@ def fill(store: Any, rows: Rows) -> FeastFeatures:
     store.write_to_online_store("profile_familiarity", frame("profile_id", met, known_at))
     store.write_to_online_store("title_profile", frame("title_id", titles, dict.fromkeys(titles, NOW)))
     store.write_to_online_store("artwork_profile", frame("artwork_id", artworks, dict.fromkeys(artworks, NOW)))
-    return FeastFeatures(store, ttl=TTL)
+    return FeastFeatures(store, ttl=TTL, by_feast=by_feast)
 
 
 def test_the_adapter_keeps_the_contract_of_online_features(scratch_store):
@@ -49,14 +49,22 @@ def test_the_adapter_keeps_the_contract_of_online_features(scratch_store):
 
 def test_a_page_reads_past_feast_what_feast_reads(scratch_store):
     _, store = scratch_store()
+    check_online_features(lambda rows: fill(store, rows, by_feast=True))
 
-    def filled_and_read_by_feast(rows: Rows) -> FeastFeatures:
-        features = fill(store, rows)
-        assert features._packed is not None
-        features._packed = None
-        return features
 
-    check_online_features(filled_and_read_by_feast)
+@pytest.mark.parametrize("by_feast", [False, True])
+def test_feast_is_asked_for_everything_or_for_nothing(scratch_store, monkeypatch, by_feast):
+    _, store = scratch_store()
+    asked: list[str] = []
+    answer = store.get_online_features
+    monkeypatch.setattr(
+        store, "get_online_features", lambda **words: asked.extend(words["entity_rows"]) or answer(**words)
+    )
+    features = FeastFeatures(store, ttl=TTL, by_feast=by_feast)
+    features.profile("p", NOW)
+    features.titles(["t"])
+    features.artworks(["a"])
+    assert asked == (["profile_id", "title_id", "artwork_id"] if by_feast else [])
 
 
 def test_a_row_that_is_no_packed_row_is_refused_by_name(scratch_store):

@@ -10,7 +10,7 @@ import pytest
 from models.error import FeatureUnavailableError
 from serving.feast_features import FeastFeatures
 from tests.serving.example import free_port
-from tests.serving.feature_contract import NOW, TTL, Rows, check_online_features
+from tests.serving.feature_contract import NOW, TTL, check_online_features
 from tests.serving.test_feast_features import fill
 
 
@@ -34,13 +34,7 @@ def postgres_store(
 
 @pytest.mark.parametrize("by_feast", [False, True], ids=["past-feast", "by-feast"])
 def test_postgres_keeps_the_contract_of_online_features(postgres_store, by_feast):
-    def filled(rows: Rows) -> FeastFeatures:
-        features = fill(postgres_store, rows)
-        if by_feast:
-            features._packed = None
-        return features
-
-    check_online_features(filled)
+    check_online_features(lambda rows: fill(postgres_store, rows, by_feast=by_feast))
 
 
 def test_a_postgres_that_is_gone_is_told_apart_from_an_unknown_profile(postgres_store):

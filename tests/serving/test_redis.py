@@ -27,7 +27,7 @@ from serving.catalogue_file import write_catalogue
 from serving.feast_features import FeastFeatures, open_features
 from serving.late_features import LateFeatures
 from tests.serving.example import ListedPolicies, example_catalogue, free_port, loaded, logged_pages, running, wait_for
-from tests.serving.feature_contract import Rows, check_online_features
+from tests.serving.feature_contract import check_online_features
 from tests.serving.online_stores import redis_server
 from tests.serving.test_feast_features import fill
 
@@ -100,13 +100,7 @@ def test_rows_that_were_materialised_to_redis_are_served_and_logged(redis_settin
 
 def test_a_page_reads_past_feast_what_feast_reads_from_redis(redis_settings, scratch_store):
     _, store = scratch_store(**redis_settings)
-
-    def filled_and_read_by_feast(rows: Rows) -> FeastFeatures:
-        features = fill(store, rows)
-        features._packed = None
-        return features
-
-    check_online_features(filled_and_read_by_feast)
+    check_online_features(lambda rows: fill(store, rows, by_feast=True))
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["refuses", "says-nothing"])
