@@ -24,8 +24,9 @@ from serving.trace import Traced, tracer_provider
 
 _GRACE_SECONDS = 10
 _KEEP_ALIVE_SECONDS = 30
-_SWITCH_SECONDS = 0.0001
-"""How long a page waits for a thread that reads vectors anew: by Python's own 5 ms, pages stood still while one did."""
+_SWITCH_SECONDS = 0.001
+"""How long a page waits, each time, for a thread that lays a policy out: not Python's own 5 ms. A thread that reads
+vectors rests sooner; and with less, the thread that syncs the log takes its turns in the middle of pages."""
 
 
 def run(settings: ScorerSettings) -> None:
