@@ -69,8 +69,7 @@ def from_post_to_row(settings: Settings, n_measured: int) -> dict[str, float | i
             for number in range(n_measured):
                 for name, seconds in _followed(client, rows, f"followed-{number}", titles).items():
                     took[name].append(seconds)
-                # Events come at any moment of the freshener's round, and not always just after one.
-                time.sleep(rng.uniform(0.0, settings.freshen_seconds))
+                time.sleep(rng.uniform(0.0, settings.freshen_seconds))  # events come at any moment of its round
     finally:
         stop.set()
         scorer.terminate()

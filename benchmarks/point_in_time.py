@@ -107,7 +107,8 @@ def _feast(home: Path, kind: str) -> Callable[[Path, Path], pa.Table]:
     def join(_: Path, asked: Path) -> pa.Table:
         nonlocal store
         store = store or _opened(home, kind)
-        rows = f"SELECT * FROM read_parquet('{asked}')" if kind == _OURS else pq.read_table(asked).to_pandas()  # noqa: S608
+        ours = f"SELECT * FROM read_parquet('{asked}')"  # noqa: S608 - a path of our own
+        rows = ours if kind == _OURS else pq.read_table(asked).to_pandas()
         features = [f"{view}:{name}" for view, schema in VIEWS.items() for name in schema.names[1:-2]]
         job = store.get_historical_features(
             entity_df=rows, features=features, full_feature_names=True, filter_by_created_timestamp=True

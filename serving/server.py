@@ -26,7 +26,7 @@ _GRACE_SECONDS = 10
 _KEEP_ALIVE_SECONDS = 30
 _SWITCH_SECONDS = 0.001
 """How long a page waits, each time, for a thread that lays a policy out: not Python's own 5 ms. A thread that reads
-vectors rests sooner; and with less, the thread that syncs the log takes its turns in the middle of pages."""
+vectors rests sooner (`serving.pace`)."""
 
 
 def run(settings: ScorerSettings) -> None:

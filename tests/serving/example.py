@@ -27,6 +27,8 @@ from serving.settings import ScorerSettings
 
 NOW = datetime(2026, 11, 2, 12, 30, tzinfo=UTC)
 LAUNCHED = datetime(2026, 1, 1, tzinfo=UTC)
+PAGE = {"profile_id": "p", "titles": ["t0", "t1", "t2"], "explain": True}
+"""A body that asks about three titles of the example catalogue."""
 
 
 def example_catalogue(n_titles: int = 3, n_artworks: int = 4) -> Catalogue:

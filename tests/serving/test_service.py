@@ -16,6 +16,7 @@ from serving.policy_source import BundlePolicySource
 from tests.serving.bundle_example import bundle_file, publish, write_policy
 from tests.serving.example import (
     NOW,
+    PAGE,
     BrokenPolicy,
     ListedPolicies,
     loaded,
@@ -27,8 +28,6 @@ from tests.serving.example import (
     settings_in,
     wait_for,
 )
-
-PAGE = {"profile_id": "p", "titles": ["t0", "t1", "t2"], "explain": True}
 
 
 class SlowFeatures(InMemoryFeatures):

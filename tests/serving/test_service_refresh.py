@@ -17,6 +17,7 @@ from serving.lookup import BudgetedLookup
 from serving.pace import rest
 from tests.serving.example import (
     NOW,
+    PAGE,
     ListedPolicies,
     example_catalogue,
     loaded,
@@ -28,8 +29,6 @@ from tests.serving.example import (
     wait_for,
 )
 from tests.serving.feature_contract import example_rows
-
-PAGE = {"profile_id": "p", "titles": ["t0", "t1", "t2"], "explain": True}
 
 
 def test_a_store_that_is_not_there_yet_is_cold_and_opened_when_it_comes(tmp_path: Path) -> None:
