@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -60,6 +61,7 @@ class SegmentFile:
         if not self._is_entered:
             sync_directory(self.path.parent)
             self._is_entered = True
+        _give_back(self._descriptor)
 
     def close(self) -> Path | None:
         """Sync, rename to the closed name, and return it; a segment without a line is removed instead."""
@@ -78,6 +80,17 @@ class SegmentFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _give_back(descriptor: int) -> None:
+    """Give the memory back that holds what is on disk by now: whoever reads a segment does so later and elsewhere.
+
+    A log that keeps it fills all memory that is free, which is slower to write to than what was just given back, and in
+    the end drives out what others read.
+    """
+    if hasattr(os, "posix_fadvise"):  # macOS has none
+        with suppress(OSError):  # some file systems cannot; it is no more than advice
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def close_as(path: Path, name: str) -> Path:
