@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,8 +42,7 @@ class ArtworkTable:
     title_vectors: NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class KernelPages:
+class KernelPages(msgspec.Struct, frozen=True, eq=False, gc=False):
     """P pages of n titles in all with m candidates, each a row of the table that its title has there.
 
     Args:

@@ -8,15 +8,15 @@ import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from serving.access import Access, Role
 from serving.answer import PageAnswer
-from serving.body import JSON, RefusedError, decode, json_response, read_body
+from serving.body import JSON, RefusedError, decode, json_response
 from serving.guard import Guard
+from serving.incoming import Incoming
 from serving.openapi import openapi
 from serving.request import EventsRequest, PageRequest
 from serving.service import Service
@@ -84,8 +84,8 @@ class _Handlers:
         self._events_decoder = msgspec.json.Decoder(EventsRequest)
         self._openapi: bytes = msgspec.json.encode(openapi(service.settings))
 
-    async def pages(self, request: Request) -> Response:
-        body = await read_body(request, self._max_bytes)
+    async def pages(self, incoming: Incoming) -> Response:
+        body = await incoming.json_body(self._max_bytes)
         laps = Laps()
         asked = decode(self._page_decoder, body, has_moments=False)
         if len(asked.titles) > self._max_titles:
@@ -95,11 +95,11 @@ class _Handlers:
         response = json_response(answer)
         laps.end(Stage.ENCODE)
         self._service.metrics.staged(laps)
-        request.scope[LAPS] = laps
+        incoming.scope[LAPS] = laps
         return response
 
-    async def events(self, request: Request) -> Response:
-        reported = decode(self._events_decoder, await read_body(request, self._max_bytes))
+    async def events(self, incoming: Incoming) -> Response:
+        reported = decode(self._events_decoder, await incoming.json_body(self._max_bytes))
         n_events = len(reported.impressions) + len(reported.plays)
         if n_events > self._max_events:
             most = f"impressions and plays must be at most {self._max_events} together, got {n_events}"
@@ -109,15 +109,15 @@ class _Handlers:
         except OSError as error:
             raise RefusedError(503, "the event log cannot be written: send the events again later") from error
 
-    async def healthz(self, _: Request) -> Response:
+    async def healthz(self, _: Incoming) -> Response:
         return PlainTextResponse("ok\n")
 
-    async def readyz(self, _: Request) -> Response:
+    async def readyz(self, _: Incoming) -> Response:
         readiness = self._service.readiness()
         return json_response(readiness, 200 if readiness.ready else 503)
 
-    async def metrics(self, _: Request) -> Response:
+    async def metrics(self, _: Incoming) -> Response:
         return Response(generate_latest(self._service.metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    async def openapi(self, _: Request) -> Response:
+    async def openapi(self, _: Incoming) -> Response:
         return Response(self._openapi, media_type=JSON)

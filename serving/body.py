@@ -1,4 +1,4 @@
-"""Reads request bodies: within a size, as JSON, and refused with the field named."""
+"""Decodes request bodies, which are refused with the field named, and encodes answers."""
 
 import json
 import re
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from serving.answer import Problem, Refusal
@@ -47,39 +46,6 @@ def refusal(error: RefusedError, headers: Mapping[str, str] | None = None) -> Re
     )
     response.headers.update(headers or {})
     return response
-
-
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """Read a JSON body of at most `max_bytes`, whether or not its length was announced.
-
-    Raises:
-        RefusedError: 413 for a longer one, 415 for another content type or encoding, 400 when the client went away.
-    """
-    headers = request.headers
-    # A page of another site can make a browser send bytes without a type, but not JSON that says so.
-    undeclared = "" if "origin" in headers else JSON
-    content_type = headers.get("content-type", undeclared).partition(";")[0].strip().lower()
-    if content_type != JSON:
-        raise RefusedError(415, f"the content type must be {JSON}", "content-type")
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise RefusedError(415, "the body must not be encoded", "content-encoding")
-    announced = headers.get("content-length", "0")
-    if not announced.isdecimal() or int(announced[:20]) > max_bytes:
-        raise _too_long(max_bytes)
-    chunks, size = [], 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > max_bytes:
-                raise _too_long(max_bytes)
-            chunks.append(chunk)
-    except ClientDisconnect as error:
-        raise RefusedError(400, "the client went away before its body ended") from error
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _too_long(max_bytes: int) -> RefusedError:
-    return RefusedError(413, f"the body must be at most {max_bytes} bytes", "content-length")
 
 
 def decode(decoder: msgspec.json.Decoder[_T], body: bytes, *, has_moments: bool = True) -> _T:

@@ -5,13 +5,13 @@ test holds the line to be the record's own, byte for byte of what it says.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from models.batch import Floats
@@ -55,8 +55,7 @@ class _PageLine(msgspec.Struct, frozen=True, kw_only=True, tag="page", tag_field
     profile_features: bytes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ChosenPage:
+class ChosenPage(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What was chosen for a page of n titles.
 
     Args: page, what was asked and chosen among; failure, why the page stepped down, or an empty string; profile_failed,

@@ -1,12 +1,12 @@
 """What is known online about profiles, titles and artworks, whatever store it comes from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from math import isfinite
 from typing import NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +16,7 @@ from models.layout import ARTWORK, PROFILE, TITLE
 from models.vector import familiarity_vectors
 
 Vectors = NDArray[np.float32]
+_VECTOR = (len(PROFILE),)
 
 
 class KnownVectors(NamedTuple):
@@ -28,8 +29,7 @@ class KnownVectors(NamedTuple):
     known_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileFeatures:
+class ProfileFeatures(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One profile's packed row.
 
     Args:
@@ -48,19 +48,15 @@ class ProfileFeatures:
     impressions: Vectors
 
     def __post_init__(self) -> None:
-        met = self.title_keys.shape
-        expected = {
-            "vector": (len(PROFILE),),
-            "title_keys": (self.title_keys.size,),
-            "minutes": met,
-            "impressions": met,
-        }
-        for name, shape in expected.items():
-            if getattr(self, name).shape != shape:
-                raise ContractError(f"{name} must have shape {shape}, got {getattr(self, name).shape}")
-        for name in ("vector", "minutes", "impressions"):
-            values = getattr(self, name)
-            # A sum of squares is finite only if all are; that it may be infinite where none is costs a second look.
+        vector, minutes, impressions = self.vector, self.minutes, self.impressions
+        met = (self.title_keys.size,)
+        shapes = vector.shape, self.title_keys.shape, minutes.shape, impressions.shape
+        if shapes != (_VECTOR, met, met, met):
+            for name, found, expected in zip(self.__struct_fields__, shapes, (_VECTOR, met, met, met), strict=True):
+                if found != expected:
+                    raise ContractError(f"{name} must have shape {expected}, got {found}")
+        # A sum of squares is finite only if all are; that it may be infinite where none is costs a second look.
+        for name, values in (("vector", vector), ("minutes", minutes), ("impressions", impressions)):
             if not isfinite(values.dot(values)) and not np.isfinite(values).all():
                 raise ContractError(f"{name} of a profile must be finite")
 

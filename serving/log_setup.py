@@ -2,15 +2,19 @@
 
 import logging
 import sys
+from contextvars import ContextVar
 
 import structlog
-from structlog.types import Processor
+from structlog.types import EventDict, Processor, WrappedLogger
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id")
+"""The request that is being answered, for the lines that are about it."""
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
     """Set logging up for a process that serves: ours and the libraries' lines alike, every string escaped by JSON."""
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _name_request,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -33,3 +37,10 @@ def log_to_stderr(level: int = logging.INFO) -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def _name_request(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    request_id = REQUEST_ID.get("")
+    if request_id:
+        line["request_id"] = request_id
+    return line

@@ -3,9 +3,9 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 import structlog
 
 from models.error import ContractError
@@ -16,8 +16,7 @@ _TELL_SECONDS = 10.0
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(msgspec.Struct, frozen=True, gc=False):
     """A profile's features, None for a cold profile; `failure` tells in a word why they could not be read at all."""
 
     profile: ProfileFeatures | None = None

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from serving.stage import Laps
-from serving.stage_seconds import StageSeconds
+from serving.seconds_by import SecondsBy
+from serving.stage import Laps, Stage
 
 _LATENCIES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _STAGE_SECONDS = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
@@ -22,11 +22,10 @@ class Metrics:
         self._requests = Counter(
             "marquee_requests", "answers by route and status", ("route", "status"), registry=self.registry
         )
-        self._seconds = Histogram(
-            "marquee_request_seconds", "seconds by route", ("route",), buckets=_LATENCIES, registry=self.registry
-        )
-        # Bound once: finding a child by its labels costs more than the observation.
-        self._answers: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._seconds = SecondsBy("marquee_request_seconds", "seconds by route", "route", _LATENCIES)
+        self.registry.register(self._seconds)
+        # Bound once: finding a child by its labels costs more than the counting.
+        self._answers: dict[tuple[str, int], Counter] = {}
         self._decisions = Counter(
             "marquee_decisions", "decisions by intent: live, or why not", ("intent",), registry=self.registry
         )
@@ -37,7 +36,9 @@ class Metrics:
         self.log_lag = Gauge(
             "marquee_log_lag_seconds", "age of the oldest line that the disk may not have yet", registry=self.registry
         )
-        self._stages = StageSeconds("marquee_page_stage_seconds", "seconds of a page by stage", _STAGE_SECONDS)
+        self._stages = SecondsBy(
+            "marquee_page_stage_seconds", "seconds of a page by stage", "stage", _STAGE_SECONDS, Stage
+        )
         self.registry.register(self._stages)
         self.swap_seconds = Histogram(
             "marquee_policy_swap_seconds",
@@ -59,12 +60,9 @@ class Metrics:
         """Count an answer of one of our own routes, or of `other`."""
         found = self._answers.get((route, status))
         if found is None:
-            found = self._answers[route, status] = (
-                self._requests.labels(route, str(status)),
-                self._seconds.labels(route),
-            )
-        found[0].inc()
-        found[1].observe(seconds)
+            found = self._answers[route, status] = self._requests.labels(route, str(status))
+        found.inc()
+        self._seconds.observe(((route, seconds),))
 
     def staged(self, laps: Laps) -> None:
         """Count where a page's time went."""

@@ -7,7 +7,6 @@ as they came, stays with each page.
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from itertools import accumulate, chain
@@ -33,8 +32,7 @@ _PLACES = [CONTEXT_PART.start + CONTEXT.index(name) for name in ("row", "column"
 _N_FAMILIARITY = len(FAMILIARITY)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AskedPage:
+class AskedPage(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One page of a batch.
 
     Args:
@@ -78,8 +76,7 @@ class AskedPage:
         return all(each.is_own for each in self.special.values())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PageBatch:
+class PageBatch(msgspec.Struct, frozen=True, eq=False, gc=False):
     """P pages of n titles in all with m candidates, which share a moment and a catalogue.
 
     Args:

@@ -16,8 +16,9 @@ Refused = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one request: bytes of its first line and headers, lines of headers, seconds to arrive; and of connections."""
+    """Of one request: bytes in all and of its head, lines of headers, seconds to arrive; and of connections."""
 
+    request_bytes: int
     header_bytes: int
     headers: int
     request_seconds: float
@@ -74,7 +75,8 @@ class _BoundedProtocol(HttpToolsProtocol):
     _is_arriving = False
     _has_head = False
     _is_too_large = False
-    _head_bytes = 0
+    _n_bytes = 0
+    _is_shared = False
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it
@@ -90,52 +92,50 @@ class _BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._is_shared = False
         super().data_received(data)
         if not self._is_arriving:
             self._expect_nothing()
             return
         if self._late is None:
             self._expect()
-        if not self._has_head:
-            # A header that has not ended yet was not told of by the parser: its bytes are counted as they come.
-            self._head_bytes += len(data)
-            if self._head_bytes > self._limits.header_bytes and not self.transport.is_closing():
-                self._is_too_large = True
-                self.send_400_response("")
+        # What has not ended yet (a header, a trailer, a chunk's size) is told of by nobody: bytes count as they come,
+        # but for those that came with the end of another request.
+        self._n_bytes += 0 if self._is_shared else len(data)
+        if not self._has_head and self._n_bytes > self._limits.header_bytes:
+            self._refuse(self._too_large_head())
+        elif self._n_bytes > self._limits.request_bytes:
+            self._refuse(RefusedError(413, f"a request must be at most {self._limits.request_bytes} bytes"))
 
     def on_message_begin(self) -> None:
-        self._is_arriving, self._has_head, self._head_bytes = True, False, 0
+        self._is_arriving, self._has_head, self._n_bytes = True, False, 0
         super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        self._bound_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
-        self._bound_head()
+        if self._has_head or len(self.headers) > self._limits.headers:  # after the head come trailers: nobody reads any
+            self._is_too_large = True
+            raise _TooLargeError
 
     def on_headers_complete(self) -> None:
         self._has_head = True
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self._limits.header_bytes:
+            self._is_too_large = True
+            raise _TooLargeError
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._is_arriving = False
+        self._is_arriving, self._is_shared = False, True
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._is_arriving = False
-        if self._is_too_large:
-            most = f"{self._limits.header_bytes} bytes in {self._limits.headers} lines"
-            self._refuse(RefusedError(431, f"request line and headers must be at most {most}", "headers"))
-        else:
-            self._refuse(RefusedError(400, "the request is not HTTP/1.1"))
+        not_http = RefusedError(400, "the request is not HTTP/1.1")
+        self._refuse(self._too_large_head() if self._is_too_large else not_http)
 
-    def _bound_head(self) -> None:
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > self._limits.header_bytes or len(self.headers) > self._limits.headers:
-            self._is_too_large = True
-            raise _TooLargeError
+    def _too_large_head(self) -> RefusedError:
+        most = f"{self._limits.header_bytes} bytes in {self._limits.headers} lines"
+        return RefusedError(431, f"request line and headers must be at most {most}", "headers")
 
     def _expect(self) -> None:
         self._late = self.loop.call_later(self._limits.request_seconds, self._give_up)

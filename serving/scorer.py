@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
 
+import msgspec
 import numpy as np
 import structlog
 
@@ -51,8 +52,7 @@ class _InForce:
     ladder: Ladder | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Group:
+class _Group(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Pages that are decided together: which of those asked they are, and their cells."""
 
     places: list[int]
@@ -235,8 +235,7 @@ class Scorer:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Verdict(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What a group is drawn from: `cells` and `failures` of each page, an empty word where there is none."""
 
     version: str

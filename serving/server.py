@@ -24,6 +24,9 @@ from serving.trace import Traced, tracer_provider
 
 _GRACE_SECONDS = 10
 _KEEP_ALIVE_SECONDS = 30
+_CHUNKED = 6
+"""Bytes that a byte of a body may take: as many as a chunk that holds just this one."""
+
 _SWITCH_SECONDS = 0.001
 """How long a page waits, each time, for a thread that lays a policy out: not Python's own 5 ms. A thread that reads
 vectors rests sooner (`serving.pace`)."""
@@ -51,6 +54,7 @@ def server_config(app: Starlette, settings: ScorerSettings) -> uvicorn.Config:
     """
     service: Service = app.state.service
     limits = Limits(
+        request_bytes=settings.max_header_bytes + _CHUNKED * settings.max_body_bytes,
         header_bytes=settings.max_header_bytes,
         headers=settings.max_headers,
         request_seconds=settings.request_seconds,

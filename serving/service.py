@@ -4,10 +4,10 @@ import asyncio
 import gc
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
 
+import msgspec
 import structlog
 
 from models.error import BundleError, FeatureUnavailableError, MarqueeError
@@ -37,8 +37,7 @@ _MOST_TOGETHER = 8
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Decided:
+class _Decided(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A page, whether the log could not be written, and the laps that it went with others."""
 
     page: ChosenPage

@@ -18,6 +18,7 @@ WHOLE = HEAD + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     home = tmp_path_factory.mktemp("home")
     bounds = {"request_seconds": 0.5, "max_header_bytes": 2_000, "max_headers": 20, "max_connections": 8}
+    bounds["max_body_bytes"] = 1_000
     with running(settings_in(home, **bounds)) as found:
         yield found
 
@@ -92,6 +93,39 @@ def test_headers_beyond_their_bounds_are_refused(server: Running, sent: bytes) -
         connection.sendall(sent)
         status, error = _answer(connection)
     assert (status, error["field"]) == (431, "headers")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"0\r\nx-trailer: y\r\n\r\n", 431),
+        (b"0\r\nx-endless: " + b"y" * 9_000, 413),
+        (b"1;" + b"y" * 9_000, 413),
+    ],
+    ids=["trailer", "endless trailer", "endless chunk"],
+)
+def test_what_comes_around_a_body_in_chunks_is_bounded_too(server: Running, sent: bytes, status: int) -> None:
+    with _connect(server) as connection:
+        connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n" + sent)
+        assert _answer(connection)[0] == status
+
+
+def test_a_body_in_chunks_of_one_byte_is_read(server: Running) -> None:
+    with _connect(server) as connection:
+        chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in BODY) + b"0\r\n\r\n"
+        connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n" + chunks)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_requests_that_come_in_one_packet_do_not_count_together(server: Running) -> None:
+    with _connect(server) as connection:
+        connection.sendall(WHOLE * 30 + WHOLE[:20])
+        connection.sendall(WHOLE[20:])
+        text = b""
+        while text.count(b"HTTP/1.1 200") < 31:
+            chunk = connection.recv(65536)
+            assert chunk, text[-300:]
+            text += chunk
 
 
 @pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00\x01", b"HELO x\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"])
