@@ -52,7 +52,7 @@ class KernelPages(msgspec.Struct, frozen=True, eq=False, gc=False):
         common: `(P, len(SHARED))` float64, bounded: what all titles of a page share; zeros in the title's part and
             `OWN_COLUMNS`.
         own: `(n, N_OWN)` float64, bounded: each title's `OWN_COLUMNS`.
-        titles: `(n, len(TITLE))` float64, bounded.
+        title_rows, title_vectors: `(n,)` rows of `(T, len(TITLE))` float64, bounded: the titles' own vectors.
     """
 
     rows: NDArray[np.int64]
@@ -62,7 +62,13 @@ class KernelPages(msgspec.Struct, frozen=True, eq=False, gc=False):
     page_of: NDArray[np.int64]
     common: Floats
     own: Floats
-    titles: Floats
+    title_rows: NDArray[np.int64]
+    title_vectors: Floats
+
+    @property
+    def titles(self) -> Floats:
+        """The titles' vectors, `(n, len(TITLE))`; gathered anew each time, as not every kernel looks at them."""
+        return self.title_vectors.take(self.title_rows, axis=0)
 
     @property
     def is_even(self) -> bool:
@@ -86,7 +92,8 @@ class KernelPages(msgspec.Struct, frozen=True, eq=False, gc=False):
         common[:, TITLE_PART] = 0.0
         common[:, list(OWN_COLUMNS)] = 0.0
         own = shared[:, list(OWN_COLUMNS)]
-        return cls(rows, batch.offsets, batch.counts, batch.owner, pages, common, own, shared[:, TITLE_PART])
+        titles = np.arange(len(batch)), shared[:, TITLE_PART]
+        return cls(rows, batch.offsets, batch.counts, batch.owner, pages, common, own, *titles)
 
 
 class Kernel(Protocol):

@@ -45,11 +45,12 @@ class _Compact:
     def each(self, pages: KernelPages) -> Floats:
         """Make the compact features that all candidates of a title share: `(n, _N_EACH)`."""
         tastes, own, page_of = np.ascontiguousarray(pages.common[:, :_N_TASTES]), pages.own, pages.page_of
+        titles = pages.titles
         out = np.empty((len(pages.counts), _N_EACH))
         out[:, 0] = 1.0
         columns = {
-            "title/take_fraction": pages.titles[:, _TITLE["take_fraction"]],
-            "title/log_age_days": pages.titles[:, _TITLE["log_age_days"]],
+            "title/take_fraction": titles[:, _TITLE["take_fraction"]],
+            "title/log_age_days": titles[:, _TITLE["log_age_days"]],
             "context/score": own[:, _OWN["score"]],
             "profile/quality_rate": pages.common[:, _QUALITY].take(page_of),
             "familiarity/seen_before": own[:, _OWN["seen_before"]],
@@ -57,7 +58,7 @@ class _Compact:
             "familiarity/log_impressions": own[:, _OWN["log_impressions"]],
             "context/row": own[:, _OWN["row"]],
             "context/column": own[:, _OWN["column"]],
-            "taste·about": np.einsum("na,na->n", pages.titles[:, :_N_TASTES], tastes.take(page_of, axis=0)),
+            "taste·about": np.einsum("na,na->n", titles[:, :_N_TASTES], tastes.take(page_of, axis=0)),
             "|taste|": np.sqrt(np.einsum("pa,pa->p", tastes, tastes)).take(page_of),
         }
         for name, values in columns.items():

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import Keys
-from models.error import ContractError
+from models.error import ContractError, MarqueeError
 from models.layout import ARTWORK, PROFILE, TITLE
 from models.vector import familiarity_vectors
 
@@ -61,6 +61,10 @@ class ProfileFeatures(msgspec.Struct, frozen=True, eq=False, gc=False):
                 raise ContractError(f"{name} of a profile must be finite")
 
 
+FoundProfile = ProfileFeatures | MarqueeError | None
+"""What is known of one of several profiles: nothing, or why it could not be read, where others could."""
+
+
 class OnlineFeatures(Protocol):
     """An online feature store as the scorer sees it. Calls may block and may come from several threads.
 
@@ -86,10 +90,14 @@ class OnlineFeatures(Protocol):
 
 
 class ProfileReader(Protocol):
-    """Reads as `OnlineFeatures.profile` does and raises what it raises, without blocking, on one event loop."""
+    """Reads profiles as `OnlineFeatures.profile` does, without blocking, on one event loop."""
 
-    async def profile(self, profile_id: str, at: datetime) -> ProfileFeatures | None:
-        """Read one profile's row; None where there is none, or one that is stale at `at`."""
+    async def profiles(self, asked: Sequence[tuple[str, datetime]]) -> list[FoundProfile]:
+        """Read each profile's row as of its moment: None where there is none, or a stale one; why, where one is broken.
+
+        Raises:
+            FeatureUnavailableError: if the store does not answer.
+        """
         ...
 
     def close(self) -> None:

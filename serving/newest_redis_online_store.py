@@ -160,9 +160,9 @@ class _Reader:
     def __init__(self, pipe: RedisPipe, prefix: bytes, views: list[bytes]) -> None:
         self._pipe, self._prefix, self._views = pipe, prefix, views
 
-    async def read(self, key: bytes) -> list[bytes | None]:
-        """Read one entity's row of each view, in their order."""
-        return await self._pipe.hmget(self._prefix + key, self._views)
+    async def read(self, keys: Sequence[bytes]) -> Sequence[list[bytes | None] | Exception]:
+        """Read of each entity its row of each view, in their order, or why just this one has none."""
+        return await self._pipe.hmget([self._prefix + key for key in keys], self._views)
 
     def close(self) -> None:
         """Let go of the connection."""

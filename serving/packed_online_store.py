@@ -30,8 +30,8 @@ Read = tuple[datetime | None, dict[str, Any] | None]
 class PackedReader(Protocol):
     """Reads packed rows on one event loop; it raises what the database's client raises."""
 
-    async def read(self, key: bytes) -> list[bytes | None]:
-        """Read one entity's row of each of the reader's views, in their order."""
+    async def read(self, keys: Sequence[bytes]) -> Sequence[list[bytes | None] | Exception]:
+        """Read of each entity its row of each of the reader's views, in their order, or why just this one has none."""
         ...
 
     def close(self) -> None:

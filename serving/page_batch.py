@@ -142,7 +142,8 @@ class PageBatch(msgspec.Struct, frozen=True, eq=False, gc=False):
             page_of=self.page_of,
             common=bounded(self._common()).astype(np.float64),
             own=bounded(self.own).astype(np.float64),
-            titles=self.index.titles_bounded.take(self.title_rows, axis=0),
+            title_rows=self.title_rows,
+            title_vectors=self.index.titles_bounded,
         )
 
     def features_of(self, chosen: NDArray[np.int64]) -> Vectors:

@@ -11,7 +11,13 @@ import numpy as np
 from models.error import ContractError, FeatureUnavailableError
 from models.layout import TITLE
 from serving.catalogue_file import write_catalogue
-from serving.features import InMemoryFeatures, KnownVectors, OnlineFeatures, ProfileFeatures, ProfileReader
+from serving.features import (
+    FoundProfile,
+    InMemoryFeatures,
+    KnownVectors,
+    OnlineFeatures,
+    ProfileReader,
+)
 from serving.late_features import LateFeatures
 from serving.lookup import BudgetedLookup
 from serving.pace import rest
@@ -137,7 +143,7 @@ def test_the_end_does_not_wait_for_a_reading_that_rests(tmp_path: Path) -> None:
 
 def test_a_reader_that_hangs_costs_a_look_up_its_budget() -> None:
     class Hanging:
-        async def profile(self, profile_id: str, at: datetime) -> ProfileFeatures | None:
+        async def profiles(self, asked: Sequence[tuple[str, datetime]]) -> list[FoundProfile]:
             await asyncio.sleep(60)
             raise AssertionError("nobody waits so long")
 
