@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.error import ContractError, FeatureUnavailableError, MarqueeError
+from models.error import ContractError, FeatureUnavailableError
 from models.layout import ARTWORK, FEATURE_SERVICE, PROFILE, TITLE
 from serving.bulk_vectors import BulkVectors, checked
 from serving.feature_store import open_feature_store
-from serving.features import FoundProfile, KnownVectors, ProfileFeatures, ProfileReader
+from serving.features import KnownVectors, ProfileFeatures, ProfileReader
 from serving.pace import rest
 from serving.packed_online_store import PackedOnlineStore, PackedReader, key_of, view_name
 from serving.packed_row import NEVER, stamps, unpack_arrays
@@ -86,26 +86,22 @@ class FeastFeatures:
             return self._profile_by_feast(profile_id, at)
         return self._profile_of_rows(profile_id, at, self._packed_rows(self._packed, profile_id))
 
-    def profile_reader(self) -> ProfileReader | None:
+    def profile_reader(self, within_seconds: float) -> ProfileReader | None:
         """Make a reader of profiles for one event loop; None where the store can only be read by threads."""
-        read = None if self._packed is None else self._packed.reader(self._store.config, self._profile_views)
+        if self._packed is None:
+            return None
+        read = self._packed.reader(self._store.config, self._profile_views, within_seconds=within_seconds)
         return None if read is None else _Reader(self, read)
 
-    async def read_profiles(self, reader: PackedReader, asked: Sequence[tuple[str, datetime]]) -> list[FoundProfile]:
-        """Read profiles' rows by a reader of the profiles' views, as `serving.features.ProfileReader` says."""
+    async def read_profile(self, reader: PackedReader, profile_id: str, at: datetime) -> ProfileFeatures | None:
+        """Read one profile's row by a reader of the profile's views."""
         try:
-            read = await reader.read([self._key_of(profile_id) for profile_id, _ in asked])
+            rows = await reader.read(self._key_of(profile_id))
+        except TimeoutError:
+            raise
         except self._dead as error:
-            raise _unanswered("profile_id", asked[0][0], error) from error
-        found: list[FoundProfile] = []
-        for (profile_id, at), rows in zip(asked, read, strict=True):
-            try:
-                if isinstance(rows, Exception):
-                    raise _unanswered("profile_id", profile_id, rows) from rows
-                found.append(self._profile_of_rows(profile_id, at, rows))
-            except MarqueeError as error:
-                found.append(error)
-        return found
+            raise _unanswered("profile_id", profile_id, error) from error
+        return self._profile_of_rows(profile_id, at, rows)
 
     def _profile_of_rows(self, profile_id: str, at: datetime, rows: list[bytes | None]) -> ProfileFeatures | None:
         young = [row if row is not None and self._is_young(stamps(row)[0] // 1_000_000, at) else None for row in rows]
@@ -193,9 +189,9 @@ class _Reader:
     def __init__(self, features: FeastFeatures, reader: PackedReader) -> None:
         self._features, self._reader = features, reader
 
-    async def profiles(self, asked: Sequence[tuple[str, datetime]]) -> list[FoundProfile]:
-        """Read each profile's row as of its moment."""
-        return await self._features.read_profiles(self._reader, asked)
+    async def profile(self, profile_id: str, at: datetime) -> ProfileFeatures | None:
+        """Read one profile's row; None where there is none, or one that is stale at `at`."""
+        return await self._features.read_profile(self._reader, profile_id, at)
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import Keys
-from models.error import ContractError, MarqueeError
+from models.error import ContractError
 from models.layout import ARTWORK, PROFILE, TITLE
 from models.vector import familiarity_vectors
 
@@ -61,10 +61,6 @@ class ProfileFeatures(msgspec.Struct, frozen=True, eq=False, gc=False):
                 raise ContractError(f"{name} of a profile must be finite")
 
 
-FoundProfile = ProfileFeatures | MarqueeError | None
-"""What is known of one of several profiles: nothing, or why it could not be read, where others could."""
-
-
 class OnlineFeatures(Protocol):
     """An online feature store as the scorer sees it. Calls may block and may come from several threads.
 
@@ -84,19 +80,19 @@ class OnlineFeatures(Protocol):
         """Read `(m, len(ARTWORK))` vectors in bulk; zeros for an unknown artwork."""
         ...
 
-    def profile_reader(self) -> "ProfileReader | None":
+    def profile_reader(self, within_seconds: float) -> "ProfileReader | None":
         """Make a reader of profiles that waits on the event loop; None where only a thread can wait for the store."""
         ...
 
 
 class ProfileReader(Protocol):
-    """Reads profiles as `OnlineFeatures.profile` does, without blocking, on one event loop."""
+    """Reads as `OnlineFeatures.profile` does and raises what it raises, without blocking, on one event loop."""
 
-    async def profiles(self, asked: Sequence[tuple[str, datetime]]) -> list[FoundProfile]:
-        """Read each profile's row as of its moment: None where there is none, or a stale one; why, where one is broken.
+    async def profile(self, profile_id: str, at: datetime) -> ProfileFeatures | None:
+        """Read one profile's row; None where there is none, or one that is stale at `at`.
 
         Raises:
-            FeatureUnavailableError: if the store does not answer.
+            TimeoutError: if it is not there within the reader's time.
         """
         ...
 
@@ -132,7 +128,7 @@ class InMemoryFeatures:
         features, known_at = self._profiles.get(profile_id, (None, at))
         return features if at - known_at <= self._ttl else None
 
-    def profile_reader(self) -> ProfileReader | None:
+    def profile_reader(self, within_seconds: float) -> ProfileReader | None:
         """Make none: a look-up in memory waits for nothing, and whoever inherits it may."""
         return None
 

@@ -33,9 +33,9 @@ class LateFeatures:
         """Read one profile's row from the store, if it is open."""
         return self._found.profile(profile_id, at)
 
-    def profile_reader(self) -> ProfileReader | None:
+    def profile_reader(self, within_seconds: float) -> ProfileReader | None:
         """Make a reader of the store; None while it is not open."""
-        return self._found.profile_reader() if self.state == "ok" else None
+        return self._found.profile_reader(within_seconds) if self.state == "ok" else None
 
     def titles(self, title_ids: Sequence[str]) -> KnownVectors:
         """Read title vectors from the store, zeros while it is not open."""

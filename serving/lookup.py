@@ -2,22 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import msgspec
 import structlog
 
-from models.error import ContractError, MarqueeError
+from models.error import ContractError
 from models.identity import is_anonymous
 from serving.features import InMemoryFeatures, OnlineFeatures, ProfileFeatures, ProfileReader
-from serving.together import Together
 
 _TELL_SECONDS = 10.0
-_MOST_TOGETHER = 64
-"""Profiles read at once: of more, the first would wait for the last."""
-
 _log = structlog.get_logger(__name__)
 
 
@@ -63,7 +58,6 @@ class BudgetedLookup:
         # What lies in memory answers at once: a hop to a thread would cost more than the look-up.
         self._inline = type(features) is InMemoryFeatures
         self._reader: ProfileReader | None = None
-        self._together = Together(self._read, most=_MOST_TOGETHER, waits=False)
         self._told_at = -_TELL_SECONDS
 
     async def look_up(self, profile_id: str, at: datetime) -> Lookup:
@@ -72,28 +66,22 @@ class BudgetedLookup:
             found = look_up(self._features, profile_id, at)
         else:
             # A store that comes late has a reader once it is open, and keeps it.
-            self._reader = self._reader or self._features.profile_reader()
-            if self._reader is None:
-                found = await self._in_thread(profile_id, at)
-            else:
-                found = await self._together.ask((profile_id, at))
+            self._reader = self._reader or self._features.profile_reader(self._budget_seconds)
+            found = await (self._in_thread(profile_id, at) if self._reader is None else self._read(profile_id, at))
         if found.failure and time.monotonic() - self._told_at >= _TELL_SECONDS:
             self._told_at = time.monotonic()
             _log.warning("page without features", why=found.failure, detail=found.detail)
         return found
 
-    async def _read(self, asked: Sequence[tuple[str, datetime]]) -> list[Lookup]:
-        """Read profiles that are asked for in one turn of the event loop, all within one budget."""
+    async def _read(self, profile_id: str, at: datetime) -> Lookup:
         if self._reader is None:
             raise AssertionError("there is a reader by now")
         try:
-            async with asyncio.timeout(self._budget_seconds):
-                found = await self._reader.profiles(asked)
+            return Lookup(await self._reader.profile(profile_id, at))
         except TimeoutError:
-            return [Lookup(failure="features_timeout")] * len(asked)
+            return Lookup(failure="features_timeout")
         except Exception as error:
-            return [_failed(error)] * len(asked)
-        return [_failed(each) if isinstance(each, MarqueeError) else Lookup(each) for each in found]
+            return _failed(error)
 
     async def _in_thread(self, profile_id: str, at: datetime) -> Lookup:
         reading = asyncio.get_running_loop().run_in_executor(self._threads, look_up, self._features, profile_id, at)

@@ -17,6 +17,7 @@ from feast.repo_config import FeastConfigBaseModel
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from serving.packed_online_store import PackedOnlineStore, PackedReader, view_name
@@ -101,12 +102,12 @@ class NewestRedisOnlineStore(PackedOnlineStore):
         found: list[bytes | None] = self._client(config, seconds).hmget(_key(config, key), list(views))
         return found
 
-    def reader(self, config: Any, views: Sequence[str]) -> PackedReader | None:
+    def reader(self, config: Any, views: Sequence[str], *, within_seconds: float) -> PackedReader | None:
         """Read as `packed_rows` does, but on the event loop; None where the connection takes more than a password."""
         address = _address(config.online_store.connection_string)
         if not set(address) <= {"host", "port", "password", "db"}:
             return None
-        pipe = RedisPipe(**address, timeout_seconds=config.online_store.lookup_timeout_ms / 1000)
+        pipe = RedisPipe(**address, timeout_seconds=within_seconds)
         return _Reader(pipe, _prefix(config), [view.encode() for view in views])
 
     def update(
@@ -160,9 +161,12 @@ class _Reader:
     def __init__(self, pipe: RedisPipe, prefix: bytes, views: list[bytes]) -> None:
         self._pipe, self._prefix, self._views = pipe, prefix, views
 
-    async def read(self, keys: Sequence[bytes]) -> Sequence[list[bytes | None] | Exception]:
-        """Read of each entity its row of each view, in their order, or why just this one has none."""
-        return await self._pipe.hmget([self._prefix + key for key in keys], self._views)
+    async def read(self, key: bytes) -> list[bytes | None]:
+        """Read one entity's row of each view, in their order, in time."""
+        try:
+            return await self._pipe.hmget(self._prefix + key, self._views)
+        except RedisTimeoutError as error:
+            raise TimeoutError(str(error)) from error
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -30,8 +30,12 @@ Read = tuple[datetime | None, dict[str, Any] | None]
 class PackedReader(Protocol):
     """Reads packed rows on one event loop; it raises what the database's client raises."""
 
-    async def read(self, keys: Sequence[bytes]) -> Sequence[list[bytes | None] | Exception]:
-        """Read of each entity its row of each of the reader's views, in their order, or why just this one has none."""
+    async def read(self, key: bytes) -> list[bytes | None]:
+        """Read one entity's row of each of the reader's views, in their order.
+
+        Raises:
+            TimeoutError: if they are not there within the reader's time.
+        """
         ...
 
     def close(self) -> None:
@@ -54,10 +58,10 @@ class PackedOnlineStore(OnlineStore):
     def packed_rows(self, config: Any, views: Sequence[str], key: bytes) -> list[bytes | None]:
         """Read one entity's row of each view, in their order, in one round trip and within the time of a look-up."""
 
-    def reader(self, config: Any, views: Sequence[str]) -> PackedReader | None:
+    def reader(self, config: Any, views: Sequence[str], *, within_seconds: float) -> PackedReader | None:
         """Make a reader for the event loop, where the database has a way that needs no thread; None where it has none.
 
-        What it gives is bound to one event loop: one for each.
+        What it gives is bound to one event loop: one for each. It keeps the time itself, `within_seconds` of a reading.
         """
         return None
 

@@ -18,6 +18,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 _RETRY_SECONDS: Final = 0.05
 """How long nobody tries to connect again after it has failed."""
 
+_LOOK_SECONDS: Final = 0.001
+"""What an answer that is overdue is given to be read in."""
+
 
 class RedisPipe:
     """A pipe to one Redis, connected when it is first asked.
@@ -34,16 +37,24 @@ class RedisPipe:
         self._connecting: asyncio.Task[_Link] | None = None
         self._not_before = 0.0
 
-    async def hmget(self, keys: Sequence[bytes], fields: Sequence[bytes]) -> list[list[bytes | None] | RedisError]:
-        """Read the same fields of some hashes: None for each that is not there; for a key it refuses, why.
+    async def hmget(self, key: bytes, fields: Sequence[bytes]) -> list[bytes | None]:
+        """Read fields of a hash: None for each that is not there.
 
         Raises:
-            redis.exceptions.RedisError: if Redis cannot be reached, or does not answer in time.
+            redis.exceptions.RedisError: if Redis cannot be reached, or refuses.
+            redis.exceptions.TimeoutError: if the answer is not there within the time-out, connecting included.
         """
-        link = self._link
-        if link is None or link.is_cut:
-            link = await self._connected()
-        return await link.ask([(b"HMGET", key, *fields) for key in keys])
+        link, command = self._link, (b"HMGET", key, *fields)
+        found: list[bytes | None]
+        if link is not None and not link.is_cut:
+            found = await link.ask(command)
+            return found
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                found = await (await self._connected()).ask(command)
+                return found
+        except TimeoutError as error:
+            raise RedisTimeoutError(f"Redis took more than {self._timeout_seconds:g} seconds") from error
 
     def close(self) -> None:
         """Give up the connection; who still waits on it is told that it was lost."""
@@ -65,9 +76,8 @@ class RedisPipe:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 _, link = await loop.create_connection(lambda: _Link(self._timeout_seconds), *self._where)
-                for refused in await link.ask(self._hello):
-                    if isinstance(refused, RedisError):
-                        raise refused
+                for command in self._hello:
+                    await link.ask(command)
         except (OSError, RedisError, TimeoutError) as error:
             self._not_before = loop.time() + _RETRY_SECONDS
             why = str(error) or "it took too long"
@@ -82,16 +92,6 @@ def _hear(connecting: "asyncio.Task[_Link]") -> None:
         connecting.exception()
 
 
-class _Asked:
-    """Commands that were sent together: who waits for their answers and until when, and the answers so far."""
-
-    __slots__ = ("answers", "due", "n_commands", "waiting")
-
-    def __init__(self, waiting: asyncio.Future[list[Any]], n_commands: int, due: float) -> None:
-        self.waiting, self.n_commands, self.due = waiting, n_commands, due
-        self.answers: list[Any] = []
-
-
 class _Link(asyncio.Protocol):
     """A connection, and those who wait for its answers in the order in which they asked."""
 
@@ -101,24 +101,23 @@ class _Link(asyncio.Protocol):
         self._timeout_seconds = timeout_seconds
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader()
-        self._waiting: deque[_Asked] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._unsent: list[bytes] = []
         self._expiry: asyncio.TimerHandle | None = None
+        self._overdue: asyncio.Future[Any] | None = None
         self._transport: asyncio.WriteTransport | None = None
 
-    async def ask(self, commands: Sequence[tuple[bytes, ...]]) -> list[Any]:
-        """Send commands and wait for all of their answers; what Redis refuses is answered with the error."""
+    async def ask(self, command: tuple[bytes, ...]) -> Any:
+        """Send a command and wait for its answer."""
         if self._transport is None or self.is_cut:
             raise self._why
-        if not commands:
-            return []
-        waiting: asyncio.Future[list[Any]] = self._loop.create_future()
-        self._waiting.append(_Asked(waiting, len(commands), self._loop.time() + self._timeout_seconds))
+        waiting: asyncio.Future[Any] = self._loop.create_future()
+        self._waiting.append((waiting, self._loop.time() + self._timeout_seconds))
         if self._expiry is None:
             self._expiry = self._loop.call_later(self._timeout_seconds, self._expire)
         if not self._unsent:
             self._loop.call_soon(self._send)
-        self._unsent += map(hiredis.pack_command, commands)  # type: ignore[arg-type] # its stub knows one part only
+        self._unsent.append(hiredis.pack_command(command))  # type: ignore[arg-type] # its stub knows one part only
         return await waiting
 
     def cut(self, error: RedisError) -> None:
@@ -130,7 +129,7 @@ class _Link(asyncio.Protocol):
         if self._expiry is not None:
             self._expiry.cancel()
         while self._waiting:
-            waiting = self._waiting.popleft().waiting
+            waiting, _ = self._waiting.popleft()
             if not waiting.done():
                 waiting.set_exception(error)
 
@@ -144,12 +143,13 @@ class _Link(asyncio.Protocol):
         try:
             self._reader.feed(data)
             while (answer := self._reader.gets()) is not False:
-                asked = self._waiting[0]
-                asked.answers.append(RedisError(str(answer)) if isinstance(answer, Exception) else answer)
-                if len(asked.answers) == asked.n_commands:
-                    self._waiting.popleft()
-                    if not asked.waiting.done():
-                        asked.waiting.set_result(asked.answers)
+                waiting, _ = self._waiting.popleft()
+                if waiting.done():
+                    continue
+                if isinstance(answer, Exception):
+                    waiting.set_exception(RedisError(str(answer)))
+                else:
+                    waiting.set_result(answer)
         except (hiredis.HiredisError, IndexError) as error:
             self.cut(RedisConnectionError(f"what answers is no Redis: {error}"))
 
@@ -164,8 +164,12 @@ class _Link(asyncio.Protocol):
         self._expiry = None
         if not self._waiting:
             return
-        due = self._waiting[0].due
+        waiting, due = self._waiting[0]
         if self._loop.time() < due:
             self._expiry = self._loop.call_at(due, self._expire)
+        elif waiting is not self._overdue:
+            # Timers go before sockets: where the loop itself was held up, the answer may be there, and nobody looked.
+            self._overdue = waiting
+            self._expiry = self._loop.call_later(_LOOK_SECONDS, self._expire)
         else:
             self.cut(RedisTimeoutError(f"Redis took more than {self._timeout_seconds:g} seconds"))

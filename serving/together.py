@@ -1,4 +1,4 @@
-"""What is asked at the same moment is answered together: what costs once for all of it is paid once."""
+"""Requests that wait at the same moment are answered together: what costs once for all of them is paid once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,8 +13,7 @@ class Together(Generic[_Asked, _Answer]):
 
     A group that is full begins at once, so that what is slow for one group (a disk) never stops those behind it.
 
-    Args: answer, gives an answer to each of a group, in their order; most, how many a group may have; waits, whether
-    one that is not full waits for those under way; else it is what is asked in one turn of the event loop.
+    Args: answer, gives an answer to each of a group, in their order; most, how many a group may have.
     """
 
     def __init__(
@@ -22,11 +21,9 @@ class Together(Generic[_Asked, _Answer]):
         answer: Callable[[Sequence[_Asked]], Awaitable[Sequence[_Answer]]],
         *,
         most: int,
-        waits: bool = True,
     ) -> None:
         self._answer = answer
         self._most = most
-        self._waits = waits
         self._is_due = False
         self._waiting: list[tuple[_Asked, asyncio.Future[_Answer]]] = []
         self._groups: set[asyncio.Task[None]] = set()
@@ -44,9 +41,7 @@ class Together(Generic[_Asked, _Answer]):
 
     def _come_due(self) -> None:
         """See to it that a group begins once all that are ready in this turn of the event loop have joined it."""
-        if self._is_due or not self._waiting:
-            return
-        if not (self._waits and self._groups) or len(self._waiting) >= self._most:
+        if self._waiting and not self._is_due and (not self._groups or len(self._waiting) >= self._most):
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._begin)
 

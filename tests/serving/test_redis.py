@@ -1,5 +1,6 @@
 """A scorer with Redis as Feast's online store, as `feature_store.redis.yaml` configures it, against a real Redis."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from pipelines.settings import Settings
 from serving.catalogue_file import write_catalogue
 from serving.feast_features import FeastFeatures, open_features
 from serving.late_features import LateFeatures
+from serving.lookup import BudgetedLookup, Lookup
 from tests.serving.example import ListedPolicies, example_catalogue, free_port, loaded, logged_pages, running, wait_for
 from tests.serving.feature_contract import check_online_features
 from tests.serving.online_stores import redis_server
@@ -125,6 +127,43 @@ def test_a_dead_redis_costs_a_look_up_its_budget_and_a_redis_that_is_back_answer
         _materialize(settings, store)
         for _ in range(20):
             assert features.profile("p-redis", datetime.now(UTC)) is not None
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["refuses", "says-nothing"])
+def test_a_page_waits_for_a_dead_redis_no_longer_than_its_budget_and_reads_one_that_is_back(
+    redis_settings, scratch_store, redis_program, tmp_path, monkeypatch, silent
+):
+    port = free_port()
+    monkeypatch.setenv("MARQUEE_REDIS", f"127.0.0.1:{port}")
+    settings, store = scratch_store(**redis_settings)
+
+    async def look_up(lookup: BudgetedLookup) -> tuple[Lookup, float]:
+        began = perf_counter()
+        return await lookup.look_up("p-redis", datetime.now(UTC)), perf_counter() - began
+
+    async def until_read(lookup: BudgetedLookup) -> None:
+        until = perf_counter() + 20
+        while (await look_up(lookup))[0].profile is None:
+            assert perf_counter() < until
+            await asyncio.sleep(0.01)
+
+    async def live_on() -> None:
+        with redis_server(redis_program, tmp_path, port):
+            _materialize(settings, store)
+            lookup = BudgetedLookup(open_features(settings), budget_ms=100)
+            await until_read(lookup)
+        with socket.create_server(("127.0.0.1", port), backlog=64) if silent else nullcontext():
+            found = [each for _ in range(3) for each in await asyncio.gather(*(look_up(lookup) for _ in range(24)))]
+            assert max(seconds for _, seconds in found) < 0.3
+            # The connection that was lost is told at once, and so is one that is refused.
+            failures = {each.failure for each, _ in found}
+            assert failures == {"features_unavailable"} | ({"features_timeout"} if silent else set())
+        with redis_server(redis_program, tmp_path, port):
+            _materialize(settings, store)
+            await until_read(lookup)
+        lookup.close()
+
+    asyncio.run(live_on())
 
 
 def _failing_read(features: FeastFeatures) -> float:

@@ -1,9 +1,8 @@
 """The scorer's background reading of catalogue and vectors: what it takes, what it leaves, and its pace."""
 
-import asyncio
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +10,10 @@ import numpy as np
 from models.error import ContractError, FeatureUnavailableError
 from models.layout import TITLE
 from serving.catalogue_file import write_catalogue
-from serving.features import (
-    FoundProfile,
-    InMemoryFeatures,
-    KnownVectors,
-    OnlineFeatures,
-    ProfileReader,
-)
+from serving.features import InMemoryFeatures, KnownVectors, OnlineFeatures
 from serving.late_features import LateFeatures
-from serving.lookup import BudgetedLookup
 from serving.pace import rest
 from tests.serving.example import (
-    NOW,
     PAGE,
     ListedPolicies,
     example_catalogue,
@@ -139,28 +130,3 @@ def test_the_end_does_not_wait_for_a_reading_that_rests(tmp_path: Path) -> None:
         wait_for(lambda: len(features.rested) > 1)
         began = time.perf_counter()
     assert time.perf_counter() - began < 5.0, "a second of work that rests takes ten"
-
-
-def test_a_reader_that_hangs_costs_a_look_up_its_budget() -> None:
-    class Hanging:
-        async def profiles(self, asked: Sequence[tuple[str, datetime]]) -> list[FoundProfile]:
-            await asyncio.sleep(60)
-            raise AssertionError("nobody waits so long")
-
-        def close(self) -> None:
-            pass
-
-    class Store(InMemoryFeatures):
-        def profile_reader(self) -> ProfileReader | None:
-            return Hanging()
-
-    async def look_up() -> str:
-        lookup = BudgetedLookup(Store(), budget_ms=20)
-        try:
-            return (await lookup.look_up("p", NOW)).failure
-        finally:
-            lookup.close()
-
-    began = time.perf_counter()
-    assert asyncio.run(look_up()) == "features_timeout"
-    assert 0.02 <= time.perf_counter() - began < 2.0
