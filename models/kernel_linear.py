@@ -8,9 +8,11 @@ where x is the artwork's vector and the term holds all that title and artwork sa
 (x, cross_o x + shared_weights_o, term).
 """
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.batch import Floats
 from models.ensemble import EnsemblePolicy
@@ -20,6 +22,9 @@ from models.layout import ARTWORK, TITLE_PART
 from models.linear import LinearPolicy, bounded
 
 _N: Final = len(ARTWORK)
+_RUN: Final = 1_024
+"""Candidates whose rows are gathered at a time: of more, they drive all else out of the processor's cache."""
+
 _OWN: Final = list(OWN_COLUMNS)
 
 
@@ -41,16 +46,34 @@ class LinearKernel:
         weights[:, _N:-1] = pages.own
         weights[:, -1] = 1.0
         each = self._constant + np.einsum("ps,s->p", pages.common, self._shared_weights)
-        gathered = self._rows.take(pages.rows, axis=0)
-        scores: Floats
-        if pages.is_even:
-            # The same products in the same order; what is spared is a copy of the weights for each candidate.
-            even = gathered.reshape(len(weights), -1, gathered.shape[1])
-            scores = np.einsum("nw,nkw->nk", weights, even).reshape(-1)
-        else:
-            scores = np.einsum("mw,mw->m", weights.take(pages.owner, axis=0), gathered)
+        scores = self._products(weights, pages)
         scores += each.take(pages.page_of).take(pages.owner)
         return scores
+
+    def _products(self, weights: Floats, pages: KernelPages) -> Floats:
+        """Multiply each candidate's row by its title's weights: `(m,)`, a run of titles at a time."""
+        is_even, offsets, width = pages.is_even, pages.offsets, weights.shape[1]
+        scores, space = np.empty(len(pages.rows)), np.empty((0, width))
+        for first, stop in pairwise(_runs(offsets)):
+            part = slice(int(offsets[first]), int(offsets[stop]))
+            n = part.stop - part.start
+            if len(space) < n:
+                space = np.empty((n, width))
+            # A row of -1 is the last one, as it is where rows are checked; checking costs a second copy.
+            gathered = self._rows.take(pages.rows[part], axis=0, out=space[:n], mode="wrap")
+            if is_even:
+                # The same products in the same order; what is spared is a copy of the weights for each candidate.
+                even = gathered.reshape(stop - first, -1, width)
+                scores[part] = np.einsum("nw,nkw->nk", weights[first:stop], even).reshape(-1)
+            else:
+                scores[part] = np.einsum("mw,mw->m", weights.take(pages.owner[part], axis=0), gathered)
+        return scores
+
+
+def _runs(offsets: NDArray[np.int64]) -> list[int]:
+    """Cut titles into runs of some `_RUN` candidates, or one title alone: the first title of each, and their end."""
+    firsts = offsets.searchsorted(np.arange(0, offsets[-1], _RUN)).tolist()
+    return list(dict.fromkeys([*firsts, len(offsets) - 1]))
 
 
 class EnsembleKernel:

@@ -59,6 +59,32 @@ def test_compiled_probabilities_are_those_of_the_policy(shape, rule, wild) -> No
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.KIND)
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [2_500],
+        [2_500, 1, 3, 2_500],
+        [1_024, 1_024],
+        [512] * 4,
+        [1_023, 1, 1_024, 1],
+        [1, 2_500],
+        [300] * 9,
+        [1] * 2_000,
+    ],
+    ids=lambda counts: f"{len(counts)} of {max(counts)}",
+)
+def test_more_candidates_than_are_gathered_at_a_time_are_scored_like_few(shape, counts) -> None:
+    policy, table = EXAMPLES[shape](RULES[0]), example_table(n_titles=9, n_artworks=2_500)
+    firsts = 2_500 * np.arange(len(counts)) % len(table.keys)
+    rows = np.concatenate([first + np.arange(count) for first, count in zip(firsts, counts, strict=True)])
+    if counts[-1] == 1:
+        rows[-1] = -1  # what the catalogue does not know lies at its end
+    batch = random_page(table, rows, np.array(counts), 1)
+    found = compiled(policy, table).kernel.scores(KernelPages.of(batch, rows))
+    np.testing.assert_allclose(found, policy.scores(batch), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.KIND)
 def test_candidates_alike_are_tied_as_they_are_for_the_policy(shape) -> None:
     policy, table = EXAMPLES[shape](Exploration(ExplorationKind.GREEDY)), example_table()
     table.keys[:7] = np.arange(7)  # nobody known: what is alike in features is alike
