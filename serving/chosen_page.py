@@ -6,6 +6,7 @@ test holds the line to be the record's own, byte for byte of what it says.
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -215,4 +216,9 @@ def _intents(page: AskedPage, failure: str) -> list[str]:
 
 
 def _decision_ids(page_id: str, n: int) -> list[str]:
-    return [f"{page_id}-{number}" for number in range(n)]
+    return [page_id + suffix for suffix in _suffixes(n)]
+
+
+@lru_cache(maxsize=1024)
+def _suffixes(n: int) -> list[str]:
+    return [f"-{number}" for number in range(n)]

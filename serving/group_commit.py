@@ -56,6 +56,10 @@ class GroupCommit:
         Raises:
             OSError: if they could not be logged; they count as not logged then.
         """
+        await self.write_lines(lines, at)
+
+    def write_lines(self, lines: bytes, at: datetime) -> "asyncio.Future[None]":
+        """Write whole lines; what `append_lines` waits for and raises is told by the future, or raised at once."""
         if self.failure is not None:
             raise OSError(self.failure.errno, self.failure.strerror or str(self.failure))
         try:
@@ -66,13 +70,14 @@ class GroupCommit:
             raise
         if not self._waiting:
             self._waiting_since = monotonic()
-        if not self._waits:
-            self._waiting.append((segment, None))
-            return
         durable = asyncio.get_running_loop().create_future()
-        self._waiting.append((segment, durable))
-        self._wake()
-        await durable
+        if self._waits:
+            self._waiting.append((segment, durable))
+            self._wake()
+        else:
+            self._waiting.append((segment, None))
+            durable.set_result(None)
+        return durable
 
     def lag_seconds(self) -> float:
         """Tell the age of the oldest line that was written and may not be on disk yet, 0 where there is none."""

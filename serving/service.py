@@ -39,10 +39,9 @@ _log = structlog.get_logger(__name__)
 
 
 class _Decided(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A page, whether the log could not be written, and the laps that it went with others."""
+    """What a page is answered with, and the laps that it went with others."""
 
-    page: ChosenPage
-    unlogged: bool
+    answer: PageAnswer
     laps: Laps
 
 
@@ -96,28 +95,33 @@ class Service:
         laps.end(Stage.FEATURES)
         decided = await self._together.ask((lookup, request))
         laps.went_along(decided.laps, Stage.SCORE)
-        return decided.page.answer(explain=request.explain, unlogged=decided.unlogged)
+        return decided.answer
 
     async def _decide(self, asked: Sequence[Asked]) -> list["_Decided"]:
         """Decide pages that wait together: at one moment, under one version, with one write to the log."""
         laps, at = Laps(), self._clock()
-        pages = None if self._log.failure else await self._logged(asked, at, laps)
-        unlogged = pages is None
-        if pages is None:
+        pages = self.scorer.choose_all(asked, at, laps) if self._log.failure is None else None
+        answers = None if pages is None else await self._logged(asked, pages, at, laps)
+        if pages is None or answers is None:
             self.metrics.log_failures.inc(len(asked))
             pages = [self.scorer.choose_unlearned(*each, at, "log_unwritable", laps) for each in asked]
+            answers = _answers(asked, pages, unlogged=True)
         self.metrics.decided([intent for page in pages for intent in page.intents])
-        return [_Decided(page, unlogged, laps) for page in pages]
+        return [_Decided(answer, laps) for answer in answers]
 
-    async def _logged(self, asked: Sequence[Asked], at: datetime, laps: Laps) -> list[ChosenPage] | None:
-        pages = self.scorer.choose_all(asked, at, laps)
+    async def _logged(
+        self, asked: Sequence[Asked], pages: Sequence[ChosenPage], at: datetime, laps: Laps
+    ) -> list[PageAnswer] | None:
+        """Log pages and tell their answers once they are durable; None if they cannot be."""
         try:
-            await self._log.append_lines(lines_of(pages), at)
+            durable = self._log.write_lines(lines_of(pages), at)
+            answers = _answers(asked, pages)  # while the disk works
+            await durable
         except OSError:
             return None
         finally:
             laps.end(Stage.LOG)
-        return pages
+        return answers
 
     async def events(self, request: EventsRequest) -> EventsAnswer:
         """Accept events once they are durable. Repeated ones are logged again and counted once, by whoever reads.
@@ -273,3 +277,8 @@ class Service:
         elif failure is not None and self._told.get("log") != str(failure):
             self._told["log"] = str(failure)
             _log.error("event log cannot be written", error=str(failure))
+
+
+def _answers(asked: Sequence[Asked], pages: Sequence[ChosenPage], *, unlogged: bool = False) -> list[PageAnswer]:
+    each = zip(pages, asked, strict=True)
+    return [page.answer(explain=request.explain, unlogged=unlogged) for page, (_, request) in each]

@@ -15,7 +15,7 @@ from serving.service import Service
 from serving.stage import Laps, Stage
 from tests.serving.example import NOW, ListedPolicies, loaded, logged_pages, settings_in
 
-REQUESTS = [PageRequest(profile_id=f"p{n}", titles=("t0", "t1", "t2")[: 1 + n % 3], explain=True) for n in range(20)]
+REQUESTS = [PageRequest(profile_id=f"p{n}", titles=("t0", "t1", "t2")[: 1 + n % 3], explain=True) for n in range(40)]
 
 
 def _serve(home: Path, ask: Callable[[Service], Awaitable[None]]) -> None:
@@ -44,7 +44,7 @@ def test_pages_of_a_group_are_one_write_and_each_gets_its_own_answer(tmp_path, m
         answers = await asyncio.gather(*map(service.page, REQUESTS, laps))
         for request, answer in zip(REQUESTS, answers, strict=True):
             assert [choice.title_id for choice in answer.decisions] == list(request.titles)
-        assert len(writes) == 3, "twenty pages, at most eight at once"
+        assert len(writes) == 3, "forty pages, at most sixteen at once"
         pages = logged_pages(service.settings.events_dir)
         assert [page.page_id for page in pages] == [answer.page_id for answer in answers]
         assert [page.profile_id for page in pages] == [request.profile_id for request in REQUESTS]
