@@ -41,8 +41,11 @@ class GroupCommit:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-log")
         self._waiting: _Waiting = []
         self._waiting_since = 0.0
+        self._syncing: _Waiting = []
         self._syncing_since: float | None = None
-        self._committing: asyncio.Task[None] | None = None
+        self._late: asyncio.TimerHandle | None = None
+        self._is_busy = False
+        self._ends: list[asyncio.Future[None]] = []
 
     async def append(self, events: Sequence[Event], at: datetime) -> None:
         """Log events as `append_lines` does."""
@@ -102,42 +105,64 @@ class GroupCommit:
     async def close(self) -> None:
         """Make everything durable and close the open segment."""
         self._log.finish()
-        await self._wake()
+        end = asyncio.get_running_loop().create_future()
+        self._ends.append(end)
+        self._wake()
+        await end
         self._thread.shutdown()
 
-    def _wake(self) -> asyncio.Task[None]:
-        if self._committing is None or self._committing.done():
-            self._committing = asyncio.get_running_loop().create_task(self._commit())
-        return self._committing
+    def _wake(self) -> None:
+        """See to it that what waits is synced, together with all that is written in this turn of the event loop."""
+        if not self._is_busy:
+            self._is_busy = True
+            asyncio.get_running_loop().call_soon(self._begin)
 
-    async def _commit(self) -> None:
-        loop = asyncio.get_running_loop()
-        finished = self._log.take_finished()
-        while self._waiting or finished:
-            waiting, self._waiting = self._waiting, []
-            if waiting:
-                self._settle(waiting, await self._synced(waiting))
-            # Finished segments close after their last waiter is answered; nobody writes to them any more.
-            if finished:
-                await loop.run_in_executor(self._thread, _close_all, finished)
-            finished = self._log.take_finished()
+    def _begin(self) -> None:
+        """Hand the thread what there is to do, and rest where there is nothing."""
+        loop, finished = asyncio.get_running_loop(), self._log.take_finished()
+        self._syncing, self._waiting = self._waiting, []
+        if self._syncing:
+            self._syncing_since = self._waiting_since
+            self._late = loop.call_later(self._budget_seconds, self._give_up)
+        elif not finished:
+            self._is_busy = False
+            ends, self._ends = self._ends, []
+            for end in ends:
+                end.set_result(None)
+            return
+        self._thread.submit(self._work, loop, {segment for segment, _ in self._syncing}, finished)
 
-    async def _synced(self, waiting: _Waiting) -> dict[SegmentFile, OSError]:
-        """Sync what is waited for; who has waited too long is told so, and the disk is waited for all the same."""
-        self._syncing_since = self._waiting_since
-        segments = {segment for segment, _ in waiting}
-        syncing = asyncio.get_running_loop().run_in_executor(self._thread, _sync_all, segments)
-        try:
-            done, _ = await asyncio.wait({syncing}, timeout=self._budget_seconds)
-            if not done:
-                slow = TimeoutError(None, f"the disk took more than {self._budget_seconds:g} seconds")
-                late = waiting + self._waiting
-                self._settle(late, {segment: slow for segment, _ in late})
-            return await syncing
-        finally:
-            self._syncing_since = None
+    def _work(
+        self, loop: asyncio.AbstractEventLoop, segments: set[SegmentFile], finished: Sequence[SegmentFile]
+    ) -> None:
+        """Sync segments, and close those that are finished; runs on the thread."""
+        failures = _sync_all(segments)
+        if finished:
+            # They close after their last waiter is answered; nobody writes to them any more.
+            loop.call_soon_threadsafe(self._settle, failures)
+            _close_all(finished)
+            failures = {}
+        loop.call_soon_threadsafe(self._go_on, failures)
 
-    def _settle(self, waiting: _Waiting, failures: dict[SegmentFile, OSError]) -> None:
+    def _go_on(self, failures: dict[SegmentFile, OSError]) -> None:
+        self._settle(failures)
+        self._begin()
+
+    def _settle(self, failures: dict[SegmentFile, OSError]) -> None:
+        """Tell those who waited for a sync what came of it."""
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+        synced, self._syncing, self._syncing_since = self._syncing, [], None
+        self._tell(synced, failures)
+
+    def _give_up(self) -> None:
+        """Tell those who have waited too long so, and all behind them; the disk is waited for all the same."""
+        slow = TimeoutError(None, f"the disk took more than {self._budget_seconds:g} seconds")
+        late = self._syncing + self._waiting
+        self._tell(late, {segment: slow for segment, _ in late})
+
+    def _tell(self, waiting: _Waiting, failures: dict[SegmentFile, OSError]) -> None:
         self.failure = next(iter(failures.values()), self.failure)
         for segment in failures:
             self._log.drop(segment)
@@ -164,7 +189,7 @@ def _sync_all(segments: set[SegmentFile]) -> dict[SegmentFile, OSError]:
     return failures
 
 
-def _close_all(segments: list[SegmentFile]) -> None:
+def _close_all(segments: Sequence[SegmentFile]) -> None:
     for segment in segments:
         try:
             segment.close()
