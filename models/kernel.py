@@ -92,8 +92,17 @@ class KernelPages(msgspec.Struct, frozen=True, eq=False, gc=False):
         common[:, TITLE_PART] = 0.0
         common[:, list(OWN_COLUMNS)] = 0.0
         own = shared[:, list(OWN_COLUMNS)]
-        titles = np.arange(len(batch)), shared[:, TITLE_PART]
-        return cls(rows, batch.offsets, batch.counts, batch.owner, pages, common, own, *titles)
+        return cls(
+            rows=rows,
+            offsets=batch.offsets,
+            counts=batch.counts,
+            owner=batch.owner,
+            page_of=pages,
+            common=common,
+            own=own,
+            title_rows=np.arange(len(batch)),
+            title_vectors=shared[:, TITLE_PART],
+        )
 
 
 class Kernel(Protocol):

@@ -220,5 +220,5 @@ def _decision_ids(page_id: str, n: int) -> list[str]:
 
 
 @lru_cache(maxsize=1024)
-def _suffixes(n: int) -> list[str]:
-    return [f"-{number}" for number in range(n)]
+def _suffixes(n: int) -> tuple[str, ...]:
+    return tuple(f"-{number}" for number in range(n))

@@ -123,30 +123,43 @@ class GroupCommit:
         self._syncing, self._waiting = self._waiting, []
         if self._syncing:
             self._syncing_since = self._waiting_since
-            self._late = loop.call_later(self._budget_seconds, self._give_up)
         elif not finished:
             self._is_busy = False
             ends, self._ends = self._ends, []
             for end in ends:
-                end.set_result(None)
+                if not end.done():
+                    end.set_result(None)
             return
+        self._watch()
         self._thread.submit(self._work, loop, {segment for segment, _ in self._syncing}, finished)
 
     def _work(
         self, loop: asyncio.AbstractEventLoop, segments: set[SegmentFile], finished: Sequence[SegmentFile]
     ) -> None:
         """Sync segments, and close those that are finished; runs on the thread."""
-        failures = _sync_all(segments)
-        if finished:
-            # They close after their last waiter is answered; nobody writes to them any more.
-            loop.call_soon_threadsafe(self._settle, failures)
-            _close_all(finished)
-            failures = {}
+        try:
+            failures = _sync_all(segments)
+            if finished:
+                # Whoever waited for a line need not wait for a segment's closing too.
+                loop.call_soon_threadsafe(self._close_behind, failures)
+                failures = {}
+                _close_all(finished)
+        except Exception as error:
+            # The thread's boundary: whatever it was, nobody may be left waiting for what will not come.
+            _log.exception("event log failed")
+            failures = {segment: OSError(None, f"the event log failed: {error!r}") for segment in segments}
         loop.call_soon_threadsafe(self._go_on, failures)
+
+    def _close_behind(self, failures: dict[SegmentFile, OSError]) -> None:
+        self._settle(failures)
+        self._watch()
 
     def _go_on(self, failures: dict[SegmentFile, OSError]) -> None:
         self._settle(failures)
         self._begin()
+
+    def _watch(self) -> None:
+        self._late = asyncio.get_running_loop().call_later(self._budget_seconds, self._give_up)
 
     def _settle(self, failures: dict[SegmentFile, OSError]) -> None:
         """Tell those who waited for a sync what came of it."""

@@ -65,23 +65,23 @@ class BudgetedLookup:
         if self._inline or is_anonymous(profile_id):
             found = look_up(self._features, profile_id, at)
         else:
-            # A store that comes late has a reader once it is open, and keeps it.
-            self._reader = self._reader or self._features.profile_reader(self._budget_seconds)
-            found = await (self._in_thread(profile_id, at) if self._reader is None else self._read(profile_id, at))
+            found = await self._read(profile_id, at)
         if found.failure and time.monotonic() - self._told_at >= _TELL_SECONDS:
             self._told_at = time.monotonic()
             _log.warning("page without features", why=found.failure, detail=found.detail)
         return found
 
     async def _read(self, profile_id: str, at: datetime) -> Lookup:
-        if self._reader is None:
-            raise AssertionError("there is a reader by now")
         try:
-            return Lookup(await self._reader.profile(profile_id, at))
+            # A store that comes late has a reader once it is open, and keeps it.
+            self._reader = self._reader or self._features.profile_reader(self._budget_seconds)
+            if self._reader is not None:
+                return Lookup(await self._reader.profile(profile_id, at))
         except TimeoutError:
             return Lookup(failure="features_timeout")
         except Exception as error:
             return _failed(error)
+        return await self._in_thread(profile_id, at)
 
     async def _in_thread(self, profile_id: str, at: datetime) -> Lookup:
         reading = asyncio.get_running_loop().run_in_executor(self._threads, look_up, self._features, profile_id, at)

@@ -60,8 +60,8 @@ return found
 class NewestRedisOnlineStoreConfig(FeastConfigBaseModel):
     """Where Redis is, `host:port,db=0,password=…` as Feast writes it, and how long to wait for it.
 
-    `lookup_timeout_ms` is for a page's look-up, `timeout_seconds` for everything else. Entities that are not written
-    for `key_ttl_seconds` are forgotten; 0 for never.
+    `lookup_timeout_ms` is for a page's look-up by a thread (one on the event loop is told its time), `timeout_seconds`
+    for everything else. Entities that are not written for `key_ttl_seconds` are forgotten; 0 for never.
     """
 
     type: Literal["serving.newest_redis_online_store.NewestRedisOnlineStore"] = (
@@ -189,7 +189,8 @@ def _address(connection_string: str) -> dict[str, Any]:
     for option in options:
         name, _, value = option.partition("=")
         try:
-            found[name] = json.loads(value)
+            told = json.loads(value)
         except json.JSONDecodeError:
-            found[name] = value
+            told = value
+        found[name] = value if name == "password" and not isinstance(told, str) else told  # 0123 and 1e5 are passwords
     return found

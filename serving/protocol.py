@@ -6,6 +6,7 @@ uvicorn waits for ever for a request that never ends, takes any number of header
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -94,11 +95,10 @@ class _BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._is_shared = False
         super().data_received(data)
+        if self._late is None and (self._is_arriving or self._is_idle()):
+            self._expect()  # also where nothing has begun: an empty line keeps no connection
         if not self._is_arriving:
-            self._expect_nothing()
             return
-        if self._late is None:
-            self._expect()
         # What has not ended yet (a header, a trailer, a chunk's size) is told of by nobody: bytes count as they come,
         # but for those that came with the end of another request.
         self._n_bytes += 0 if self._is_shared else len(data)
@@ -112,20 +112,20 @@ class _BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        # After the head come trailers, which nobody reads, and which must not become headers of a request under way.
+        if self._has_head or len(self.headers) >= self._limits.headers:
+            self._stop()
         super().on_header(name, value)
-        if self._has_head or len(self.headers) > self._limits.headers:  # after the head come trailers: nobody reads any
-            self._is_too_large = True
-            raise _TooLargeError
 
     def on_headers_complete(self) -> None:
-        self._has_head = True
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self._limits.header_bytes:
-            self._is_too_large = True
-            raise _TooLargeError
+            self._stop()
+        self._has_head = True
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._is_arriving, self._is_shared = False, True
+        self._expect_nothing()
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -136,6 +136,10 @@ class _BoundedProtocol(HttpToolsProtocol):
     def _too_large_head(self) -> RefusedError:
         most = f"{self._limits.header_bytes} bytes in {self._limits.headers} lines"
         return RefusedError(431, f"request line and headers must be at most {most}", "headers")
+
+    def _stop(self) -> NoReturn:
+        self._is_too_large = True
+        raise _TooLargeError
 
     def _expect(self) -> None:
         self._late = self.loop.call_later(self._limits.request_seconds, self._give_up)
@@ -153,10 +157,21 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._expect_nothing()
         if self.transport.is_closing():
             return
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete or not cycle.response_started:
+        if self._may_answer():
             answer = refusal(error)
             head = b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
             self.transport.write(STATUS_LINE[error.status] + head % (JSON.encode(), len(answer.body)) + answer.body)
             self._refused(error.status)
         self.transport.close()
+
+    def _may_answer(self) -> bool:
+        """Tell whether what is refused has no answer yet, and nobody before it waits for one.
+
+        A second answer to one request would be taken for the answer to the next.
+        """
+        # Without a head it is not the cycle's request that arrives, but the one after it.
+        return not self.pipeline and (self._is_idle() if not self._has_head else not self.cycle.response_started)
+
+    def _is_idle(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete

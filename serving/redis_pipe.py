@@ -6,6 +6,7 @@ answered by then, it answers too late. The next to ask connects again.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, cast
@@ -25,7 +26,7 @@ _LOOK_SECONDS: Final = 0.001
 class RedisPipe:
     """A pipe to one Redis, connected when it is first asked.
 
-    Args: host and port; password and db, sent when it connects; timeout_seconds, of connecting and of each answer.
+    Args: host and port; password and db, sent when it connects; timeout_seconds, of a reading.
     """
 
     def __init__(self, host: str, port: int, *, timeout_seconds: float, password: str = "", db: int = 0) -> None:
@@ -48,13 +49,13 @@ class RedisPipe:
         found: list[bytes | None]
         if link is not None and not link.is_cut:
             found = await link.ask(command)
-            return found
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                found = await (await self._connected()).ask(command)
-                return found
-        except TimeoutError as error:
-            raise RedisTimeoutError(f"Redis took more than {self._timeout_seconds:g} seconds") from error
+        else:
+            try:
+                async with asyncio.timeout(self._timeout_seconds):
+                    found = await (await self._connected()).ask(command)
+            except TimeoutError as error:
+                raise _too_late(self._timeout_seconds) from error
+        return found
 
     def close(self) -> None:
         """Give up the connection; who still waits on it is told that it was lost."""
@@ -86,6 +87,10 @@ class RedisPipe:
         return link
 
 
+def _too_late(seconds: float) -> RedisTimeoutError:
+    return RedisTimeoutError(f"Redis took more than {seconds:g} seconds")
+
+
 def _hear(connecting: "asyncio.Task[_Link]") -> None:
     """Read the failure of a connection that nobody waits for any more."""
     if not connecting.cancelled():
@@ -104,7 +109,7 @@ class _Link(asyncio.Protocol):
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._unsent: list[bytes] = []
         self._expiry: asyncio.TimerHandle | None = None
-        self._overdue: asyncio.Future[Any] | None = None
+        self._looked_at = -math.inf
         self._transport: asyncio.WriteTransport | None = None
 
     async def ask(self, command: tuple[bytes, ...]) -> Any:
@@ -164,12 +169,13 @@ class _Link(asyncio.Protocol):
         self._expiry = None
         if not self._waiting:
             return
-        waiting, due = self._waiting[0]
-        if self._loop.time() < due:
+        due, now = self._waiting[0][1], self._loop.time()
+        if now < due:
             self._expiry = self._loop.call_at(due, self._expire)
-        elif waiting is not self._overdue:
+        elif due > self._looked_at:
             # Timers go before sockets: where the loop itself was held up, the answer may be there, and nobody looked.
-            self._overdue = waiting
+            # What is overdue now and not answered at the next look is late, however many came in between.
+            self._looked_at = now
             self._expiry = self._loop.call_later(_LOOK_SECONDS, self._expire)
         else:
-            self.cut(RedisTimeoutError(f"Redis took more than {self._timeout_seconds:g} seconds"))
+            self.cut(_too_late(self._timeout_seconds))

@@ -1,6 +1,7 @@
 """One segment of the event log on disk: opened under a lock, appended to, synced, and renamed once it is complete."""
 
 import fcntl
+import mmap
 import os
 from contextlib import suppress
 from datetime import datetime
@@ -57,11 +58,12 @@ class SegmentFile:
 
     def sync(self) -> None:
         """Return once everything written so far survives a crash of the machine."""
+        n_bytes = self.size
         _sync_file(self._descriptor)
         if not self._is_entered:
             sync_directory(self.path.parent)
             self._is_entered = True
-        _give_back(self._descriptor)
+        _give_back(self._descriptor, n_bytes)
 
     def close(self) -> Path | None:
         """Sync, rename to the closed name, and return it; a segment without a line is removed instead."""
@@ -82,15 +84,17 @@ class SegmentFile:
             self._descriptor = -1
 
 
-def _give_back(descriptor: int) -> None:
-    """Give the memory back that holds what is on disk by now: whoever reads a segment does so later and elsewhere.
+def _give_back(descriptor: int, n_bytes: int) -> None:
+    """Give the memory back that holds what is on disk by now: who follows the log reads it from there.
 
     A log that keeps it fills all memory that is free, which is slower to write to than what was just given back, and in
-    the end drives out what others read.
+    the end drives out what others read. The last page stays, if it is not full: the next line is written to it, and
+    would wait for the disk to read it first.
     """
-    if hasattr(os, "posix_fadvise"):  # macOS has none
+    whole_pages = n_bytes - n_bytes % mmap.PAGESIZE
+    if whole_pages and hasattr(os, "posix_fadvise"):  # macOS has none; a length of 0 would mean all
         with suppress(OSError):  # some file systems cannot; it is no more than advice
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(descriptor, 0, whole_pages, os.POSIX_FADV_DONTNEED)
 
 
 def close_as(path: Path, name: str) -> Path:

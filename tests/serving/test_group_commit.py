@@ -228,3 +228,51 @@ def test_batched_events_are_answered_when_written_and_synced_by_the_tick(
 
     asyncio.run(append_all())
     assert not list(tmp_path.glob("*.open"))
+
+
+def test_what_nobody_foresaw_on_the_thread_is_told_to_those_who_wait_and_the_log_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = segment_file._sync_file
+
+    def broken(_: int) -> None:
+        raise ValueError("nobody foresaw this")
+
+    async def go_on() -> None:
+        log = GroupCommit(EventLog(tmp_path), budget_ms=20_000)
+        monkeypatch.setattr(segment_file, "_sync_file", broken)
+        with pytest.raises(OSError, match="nobody foresaw this"):
+            await asyncio.wait_for(log.append([impression(1)], NOW), 5)
+        monkeypatch.setattr(segment_file, "_sync_file", real)
+        await asyncio.wait_for(log.tick(NOW), 5)
+        await asyncio.wait_for(log.append([impression(2)], NOW), 5)
+        await asyncio.wait_for(log.close(), 5)
+
+    asyncio.run(go_on())
+    assert impression(2) in logged_events(tmp_path)
+
+
+def test_a_closing_that_hangs_is_given_up_after_the_budget_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on, is_closing, real = threading.Event(), threading.Event(), segment_file.close_as
+
+    def hanging(path: Path, name: str) -> Path:
+        is_closing.set()
+        goes_on.wait(20)
+        return real(path, name)
+
+    monkeypatch.setattr(segment_file, "close_as", hanging)
+
+    async def wait() -> None:
+        log = GroupCommit(EventLog(tmp_path, segment_seconds=1), budget_ms=200)
+        await log.append([impression(1)], NOW)
+        await log.tick(NOW + timedelta(seconds=2))
+        await asyncio.to_thread(is_closing.wait, 10)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(log.append([impression(2)], NOW + timedelta(seconds=2)), 5)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(log.close(), 0.1)
+        goes_on.set()
+        await asyncio.wait_for(log.close(), 5)
+
+    asyncio.run(wait())
+    assert impression(1) in logged_events(tmp_path)

@@ -117,6 +117,49 @@ def test_a_body_in_chunks_of_one_byte_is_read(server: Running) -> None:
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
 
 
+def test_a_request_that_was_answered_gets_no_second_answer(server: Running) -> None:
+    head = b"POST /nowhere HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    for rest in (b"1;" + b"y" * 9_000, b"1\r\nx\r\n"):  # too much, and never an end
+        with _connect(server) as connection:
+            connection.sendall(head)
+            text = connection.recv(65536)
+            connection.sendall(rest)
+            try:
+                while chunk := connection.recv(65536):
+                    text += chunk
+            except ConnectionResetError:
+                pass
+        assert text.count(b"HTTP/1.1 ") == 1, text
+        assert text.startswith(b"HTTP/1.1 404")
+
+
+@pytest.mark.parametrize("after", [b"", WHOLE], ids=["new", "used"])
+def test_an_empty_line_keeps_no_connection(server: Running, after: bytes) -> None:
+    with _connect(server) as connection:
+        if after:
+            connection.sendall(after)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        began = time.monotonic()
+        connection.sendall(b"\r\n")
+        while connection.recv(65536):
+            pass
+        assert 0.3 < time.monotonic() - began < 5
+
+
+def test_requests_that_lie_across_packets_each_have_their_own_time(server: Running) -> None:
+    with _connect(server) as connection:
+        text, n = b"", 8
+        connection.sendall(WHOLE[:20])
+        for place in range(n):
+            time.sleep(0.1)
+            connection.sendall(WHOLE[20:] + (WHOLE[:20] if place < n - 1 else b""))
+        while text.count(b"HTTP/1.1 200") < n:
+            chunk = connection.recv(65536)
+            assert chunk, text[-300:]
+            text += chunk
+    assert b"HTTP/1.1 408" not in text
+
+
 def test_requests_that_come_in_one_packet_do_not_count_together(server: Running) -> None:
     with _connect(server) as connection:
         connection.sendall(WHOLE * 30 + WHOLE[:20])

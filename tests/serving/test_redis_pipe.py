@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from serving.newest_redis_online_store import _address
 from serving.redis_pipe import RedisPipe
 from tests.serving.example import free_port
 from tests.serving.online_stores import redis_server
@@ -120,6 +122,40 @@ def test_an_answer_that_came_while_the_loop_was_held_up_is_no_late_one(redis_pro
     with redis_server(redis_program, tmp_path, port):
         _fill(port)
         asyncio.run(hold_up())
+
+
+def test_a_redis_that_answers_ever_later_costs_nobody_more_than_the_time_out() -> None:
+    async def ask() -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(2**20)
+            for _ in range(2_000):
+                writer.write(b"*1\r\n$1\r\na\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.0005)
+
+        async def one(pipe: RedisPipe) -> float:
+            began = time.monotonic()
+            with suppress(RedisTimeoutError):
+                await pipe.hmget(b"k", [b"a"])
+            return time.monotonic() - began
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            pipe = RedisPipe("127.0.0.1", server.sockets[0].getsockname()[1], timeout_seconds=0.05)
+            await one(pipe)
+            assert max(await asyncio.gather(*(one(pipe) for _ in range(1_000)))) < 0.15
+            pipe.close()
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("password", ["1234567890123456", "1e5", "007", "plain"])
+def test_a_password_is_sent_as_it_is_written(password: str) -> None:
+    assert _address(f"localhost:6379,db=2,password={password}") == {
+        "host": "localhost",
+        "port": 6379,
+        "db": 2,
+        "password": password,
+    }
 
 
 def test_what_is_no_redis_is_told_so() -> None:
