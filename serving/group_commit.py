@@ -174,6 +174,7 @@ class GroupCommit:
         slow = TimeoutError(None, f"the disk took more than {self._budget_seconds:g} seconds")
         late = self._syncing + self._waiting
         self._tell(late, {segment: slow for segment, _ in late})
+        self._watch()  # who comes while it still hangs waits no longer than these
 
     def _tell(self, waiting: _Waiting, failures: dict[SegmentFile, OSError]) -> None:
         self.failure = next(iter(failures.values()), self.failure)

@@ -120,8 +120,8 @@ class _BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self._limits.header_bytes:
             self._stop()
-        self._has_head = True
         super().on_headers_complete()
+        self._has_head = True  # not before: a path that cannot be read raises, and has no cycle
 
     def on_message_complete(self) -> None:
         self._is_arriving, self._is_shared = False, True

@@ -32,8 +32,7 @@ from serving.together import Together
 Clock = Callable[[], datetime]
 _TICK_SECONDS = 1.0
 _MOST_TOGETHER = 16
-"""Pages decided at once: what costs once for all of them is a tenth of a page by then, and the first wait for the last.
-"""
+"""Pages decided at once: what costs once for all of them is little by then; of more, the first wait for the last."""
 
 _log = structlog.get_logger(__name__)
 

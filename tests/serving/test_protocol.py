@@ -171,7 +171,16 @@ def test_requests_that_come_in_one_packet_do_not_count_together(server: Running)
             text += chunk
 
 
-@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00\x01", b"HELO x\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01",
+        b"HELO x\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET http://x:99999999/ HTTP/1.1\r\nhost: x\r\n\r\n",
+    ],
+)
 def test_what_is_no_http_is_refused(server: Running, sent: bytes) -> None:
     with _connect(server) as connection:
         connection.sendall(sent)
