@@ -1,6 +1,8 @@
 """Policies trained once for all tests of the bandit."""
 
 from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import settings
@@ -35,3 +37,10 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
 def candidate_name(request: pytest.FixtureRequest) -> str:
     """Each name of the written list in turn."""
     return str(request.param)
+
+
+@pytest.fixture(params=["path", "file", "memory"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Name a place for bundles, in each way that one can be named."""
+    places = {"path": str(tmp_path / "policies"), "file": (tmp_path / "policies").as_uri()}
+    return places.get(request.param, f"memory://policies-{uuid4().hex}")
