@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -23,7 +25,7 @@ from models.error import ContractError, FeatureUnavailableError, NotReadyError
 from models.interval import Interval
 from pipelines.settings import Settings
 from serving.catalogue_refresh import CatalogueRefresh
-from serving.chosen_page import ChosenPage
+from serving.chosen_page import ChosenPage, lines_of
 from serving.event_log import EventLog
 from serving.features import OnlineFeatures
 from serving.lookup import look_up
@@ -89,7 +91,7 @@ def precompute(
     try:
         with pq.ParquetWriter(draft, SCHEMA) as file:
             for pages in _grouped(run, profile_ids):
-                log.append_lines(b"".join(page.line() + b"\n" for page in pages), at=pages[-1].at)
+                log.append_parts((lines_of(list(group)), at) for at, group in groupby(pages, key=attrgetter("at")))
                 file.write_table(pa.Table.from_pylist([row for page in pages for row in _rows(page)], schema=SCHEMA))
                 if progress:
                     progress(run.n_decisions)

@@ -8,7 +8,7 @@ were logged.
 import math
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -52,9 +52,14 @@ class EventLog:
 
     def append_lines(self, lines: bytes, *, at: datetime) -> None:
         """Log whole lines as `append` does."""
-        segment = self.write(lines, at)
+        self.append_parts([(lines, at)])
+
+    def append_parts(self, parts: Iterable[tuple[bytes, datetime]]) -> None:
+        """Log whole lines of several moments, each part with its own, as `append` does, with one sync for all."""
+        written = [self.write(lines, at) for lines, at in parts]
         if self._sync:
-            self._synced(segment)
+            for segment in dict.fromkeys(written):
+                self._synced(segment)
         self._close_finished()
 
     def rotate(self) -> Path | None:
@@ -81,7 +86,7 @@ class EventLog:
         return segment
 
     def finish_due(self, now: datetime) -> None:
-        """Finish the open segment if it has reached its age at `now`, or a clock that was set back makes it unborn."""
+        """Finish the open segment if it has reached its age at `now`, or the clock was set back."""
         if self._current is not None and not self._is_of_age_for(now):
             self.finish()
 
@@ -128,9 +133,11 @@ class EventLog:
         return segment
 
     def _is_of_age_for(self, at: datetime) -> bool:
-        # A clock that was set back opens a new segment: none may hold a line older than its name says.
+        # A clock that was set back opens a new segment: times in one never go back.
         current = self._current
-        return current is not None and 0.0 <= (at - current.opened_at).total_seconds() < self._segment_seconds
+        if current is None or at < current.last_at:
+            return False
+        return (at - current.opened_at).total_seconds() < self._segment_seconds
 
     def _synced(self, segment: SegmentFile) -> None:
         try:

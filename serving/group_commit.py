@@ -1,4 +1,8 @@
-"""Durable appends for many requests at once: they share one sync of the disk, which runs beside the event loop."""
+"""Durable appends for many requests at once: they share one sync of the disk, and never the event loop's time.
+
+Whatever touches a disk may hang with it. So one thread opens, writes, syncs and closes segments, in the order in which
+lines come; all that come while it works are its next job.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,46 +10,66 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from time import monotonic
 
+import msgspec
 import structlog
 
 from models.event import Event, encode_lines
 from serving.event_log import EventLog
-from serving.segment_file import SegmentFile
+from serving.log_writer import LogWriter
 from serving.settings import Durability
 
 _log = structlog.get_logger(__name__)
-_Waiting = list[tuple[SegmentFile, asyncio.Future[None] | None]]
+
+
+class _Write(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """Lines of one moment, and who waits for them."""
+
+    lines: bytes
+    at: datetime
+    logged: "asyncio.Future[None]"
+
+
+class _Job(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """What the thread does in one go: lines to write, the moment of a tick if there was one, and who waits for the end.
+
+    `syncs` tells whether the disk is waited for.
+    """
+
+    writes: list[_Write]
+    due_at: datetime | None
+    ends: "list[asyncio.Future[None]]"
+    syncs: bool
 
 
 class GroupCommit:
     """The event log of an asyncio application.
-
-    Lines are written on the event loop, in order; one thread syncs and closes segments. All requests that arrive while
-    a sync runs share the next one.
 
     `failure` is why nothing can be logged now, None where all is well. While there is one, nothing is tried but by
     `tick`: a full disk is not asked anew by every request. Whoever was told of a failure must count the events as not
     logged. Some of them may be in the log all the same (written, but not known to be durable): a decision that nobody
     was shown, which no impression will ever name.
 
-    Args: budget_ms, how long a request waits for the disk until it is taken for failed; durability, see `Durability`.
+    Args: log, which is the thread's from now on; budget_ms, how long anybody waits for the disk until it is taken for
+    failed; durability, see `Durability`.
     """
 
     def __init__(
         self, log: EventLog, *, budget_ms: float = 60_000.0, durability: Durability = Durability.DURABLE
     ) -> None:
         self.failure: OSError | None = None
-        self._log = log
         self._budget_seconds = budget_ms / 1000
         self._waits = durability is Durability.DURABLE
+        self._writer = LogWriter(log)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-log")
-        self._waiting: _Waiting = []
+        self._waiting: list[_Write] = []
         self._waiting_since = 0.0
-        self._syncing: _Waiting = []
-        self._syncing_since: float | None = None
+        self._working: list[_Write] = []
+        self._owed_since: float | None = None
         self._late: asyncio.TimerHandle | None = None
         self._is_busy = False
+        self._due_at: datetime | None = None
         self._ends: list[asyncio.Future[None]] = []
+        self._probing: asyncio.Future[OSError | None] | None = None
 
     async def append(self, events: Sequence[Event], at: datetime) -> None:
         """Log events as `append_lines` does."""
@@ -54,7 +78,7 @@ class GroupCommit:
     async def append_lines(self, lines: bytes, at: datetime) -> None:
         """Log whole lines and return when they are durable; when they are written, where durability is batched.
 
-        Nothing is awaited before the lines are written, so that `at` and their order in the log agree.
+        Nothing is awaited before the lines have their place in the log, so that `at` and their order agree.
 
         Raises:
             OSError: if they could not be logged; they count as not logged then.
@@ -62,49 +86,39 @@ class GroupCommit:
         await self.write_lines(lines, at)
 
     def write_lines(self, lines: bytes, at: datetime) -> "asyncio.Future[None]":
-        """Write whole lines; what `append_lines` waits for and raises is told by the future, or raised at once."""
+        """Have whole lines written: the future tells what `append_lines` waits for and raises, if not raised at once."""
         if self.failure is not None:
             raise OSError(self.failure.errno, self.failure.strerror or str(self.failure))
-        try:
-            segment = self._log.write(lines, at)
-        except OSError as error:
-            self.failure = error
-            self._wake()
-            raise
         if not self._waiting:
             self._waiting_since = monotonic()
-        durable = asyncio.get_running_loop().create_future()
-        if self._waits:
-            self._waiting.append((segment, durable))
-            self._wake()
-        else:
-            self._waiting.append((segment, None))
-            durable.set_result(None)
-        return durable
+        logged = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Write(lines, at, logged))
+        self._wake()
+        return logged
 
     def lag_seconds(self) -> float:
-        """Tell the age of the oldest line that was written and may not be on disk yet, 0 where there is none."""
-        since = self._syncing_since if self._syncing_since is not None else self._waiting_since
-        return monotonic() - since if self._waiting or self._syncing_since is not None else 0.0
+        """Tell the age of the oldest thing that the disk owes: a line, its sync, a closing; 0 where it owes none."""
+        if self._owed_since is not None:
+            return monotonic() - self._owed_since
+        return monotonic() - self._waiting_since if self._waiting else 0.0
 
     async def tick(self, now: datetime) -> None:
         """Sync what nobody waits for, close segments of age, and find out whether a log that failed is well again."""
-        self._log.finish_due(now)
+        self._due_at = now
         self._wake()
-        if self.failure is not None and self._syncing_since is None:
+        if self.failure is not None:
             self.failure = await self.probe()
 
     async def probe(self) -> OSError | None:
-        """Find out what keeps the log from being written, None where nothing does."""
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._log.probe)
-        except OSError as error:
-            return error
-        return None
+        """Find out, within the budget, what keeps the log from being written, None where nothing does."""
+        if self._probing is None or self._probing.done():  # of a disk that hangs only one thing is asked
+            loop = asyncio.get_running_loop()
+            self._probing = loop.run_in_executor(self._thread, self._writer.probe)
+        await asyncio.wait([self._probing], timeout=self._budget_seconds)
+        return self._probing.result() if self._probing.done() else self._too_slow()
 
     async def close(self) -> None:
         """Make everything durable and close the open segment."""
-        self._log.finish()
         end = asyncio.get_running_loop().create_future()
         self._ends.append(end)
         self._wake()
@@ -112,101 +126,102 @@ class GroupCommit:
         self._thread.shutdown()
 
     def _wake(self) -> None:
-        """See to it that what waits is synced, together with all that is written in this turn of the event loop."""
+        """See to it that what waits is done, together with all that comes in this turn of the event loop."""
         if not self._is_busy:
             self._is_busy = True
             asyncio.get_running_loop().call_soon(self._begin)
 
     def _begin(self) -> None:
         """Hand the thread what there is to do, and rest where there is nothing."""
-        loop, finished = asyncio.get_running_loop(), self._log.take_finished()
-        self._syncing, self._waiting = self._waiting, []
-        if self._syncing:
-            self._syncing_since = self._waiting_since
-        elif not finished:
+        is_called = bool(self._due_at or self._ends)
+        job = _Job(self._waiting, self._due_at, self._ends, syncs=self._waits or is_called)
+        if not (job.writes or is_called):
             self._is_busy = False
-            ends, self._ends = self._ends, []
-            for end in ends:
-                if not end.done():
-                    end.set_result(None)
             return
+        self._waiting, self._due_at, self._ends = [], None, []
+        self._working = job.writes
+        if self._owed_since is None:
+            self._owed_since = self._waiting_since if job.writes else monotonic()
         self._watch()
-        self._thread.submit(self._work, loop, {segment for segment, _ in self._syncing}, finished)
+        self._thread.submit(self._work, asyncio.get_running_loop(), job)
 
-    def _work(
-        self, loop: asyncio.AbstractEventLoop, segments: set[SegmentFile], finished: Sequence[SegmentFile]
-    ) -> None:
-        """Sync segments, and close those that are finished; runs on the thread."""
+    def _work(self, loop: asyncio.AbstractEventLoop, job: _Job) -> None:
+        """Do a job; runs on the thread."""
         try:
-            failures = _sync_all(segments)
-            if finished:
+            errors, failure = self._written(job)
+            if self._writer.has_finished():
                 # Whoever waited for a line need not wait for a segment's closing too.
-                loop.call_soon_threadsafe(self._close_behind, failures)
-                failures = {}
-                _close_all(finished)
+                loop.call_soon_threadsafe(self._close_behind, errors, failure)
+                errors, failure = [], None
+                self._writer.close_finished()
         except Exception as error:
             # The thread's boundary: whatever it was, nobody may be left waiting for what will not come.
             _log.exception("event log failed")
-            failures = {segment: OSError(None, f"the event log failed: {error!r}") for segment in segments}
-        loop.call_soon_threadsafe(self._go_on, failures)
+            failure = OSError(None, f"the event log failed: {error!r}")
+            errors = [failure] * len(job.writes)
+        loop.call_soon_threadsafe(self._go_on, job, errors, failure)
 
-    def _close_behind(self, failures: dict[SegmentFile, OSError]) -> None:
-        self._settle(failures)
+    def _written(self, job: _Job) -> tuple[list[OSError | None], OSError | None]:
+        """Write and sync: what kept each of the lines out of the log, and what keeps others out, if anything."""
+        if job.due_at is not None:
+            self._writer.finish(job.due_at)
+        outcomes = self._writer.write((each.lines, each.at) for each in job.writes)
+        unsynced = self._writer.sync() if job.syncs else {}
+        if job.ends:
+            self._writer.finish()
+        errors = [each if isinstance(each, OSError) else unsynced.get(each) for each in outcomes]
+        return errors, next((each for each in (*errors, *unsynced.values()) if each is not None), None)
+
+    def _close_behind(self, errors: Sequence[OSError | None], failure: OSError | None) -> None:
+        self._settle(errors, failure)
         self._watch()
 
-    def _go_on(self, failures: dict[SegmentFile, OSError]) -> None:
-        self._settle(failures)
+    def _go_on(self, job: _Job, errors: Sequence[OSError | None], failure: OSError | None) -> None:
+        self._settle(errors, failure)
+        if job.syncs:
+            self._owed_since = None
+        for end in job.ends:
+            if not end.done():
+                end.set_result(None)
         self._begin()
 
     def _watch(self) -> None:
         self._late = asyncio.get_running_loop().call_later(self._budget_seconds, self._give_up)
 
-    def _settle(self, failures: dict[SegmentFile, OSError]) -> None:
-        """Tell those who waited for a sync what came of it."""
+    def _settle(self, errors: Sequence[OSError | None], failure: OSError | None) -> None:
+        """Tell those who waited for a job what came of it; after a failure nobody's lines are tried before a tick."""
         if self._late is not None:
             self._late.cancel()
             self._late = None
-        synced, self._syncing, self._syncing_since = self._syncing, [], None
-        self._tell(synced, failures)
+        working, self._working = self._working, []
+        _tell(working, errors)
+        if failure is not None:
+            self._refuse(failure)
 
     def _give_up(self) -> None:
         """Tell those who have waited too long so, and all behind them; the disk is waited for all the same."""
-        slow = TimeoutError(None, f"the disk took more than {self._budget_seconds:g} seconds")
-        late = self._syncing + self._waiting
-        self._tell(late, {segment: slow for segment, _ in late})
+        if self._working or self._waiting:
+            slow = self._too_slow()
+            working, self._working = self._working, []
+            _tell(working, [slow] * len(working))
+            self._refuse(slow)
         self._watch()  # who comes while it still hangs waits no longer than these
 
-    def _tell(self, waiting: _Waiting, failures: dict[SegmentFile, OSError]) -> None:
-        self.failure = next(iter(failures.values()), self.failure)
-        for segment in failures:
-            self._log.drop(segment)
-        # Lines that were written while a sync failed share its fate: the kernel has forgotten what it could not write,
-        # and a second sync of the same file would call it durable.
-        late = [each for each in self._waiting if each[0] in failures]
-        self._waiting = [each for each in self._waiting if each[0] not in failures]
-        for segment, durable in (*waiting, *late):
-            if durable is None or durable.done():
-                continue  # nobody waits: durability is batched, or the request was cancelled
-            if segment in failures:
-                durable.set_exception(failures[segment])
-            else:
-                durable.set_result(None)
+    def _refuse(self, failure: OSError) -> None:
+        """Fail: those who wait are told so, and their lines are never written."""
+        self.failure = failure
+        waiting, self._waiting = self._waiting, []
+        _tell(waiting, [failure] * len(waiting))
+
+    def _too_slow(self) -> OSError:
+        return TimeoutError(None, f"the disk took more than {self._budget_seconds:g} seconds")
 
 
-def _sync_all(segments: set[SegmentFile]) -> dict[SegmentFile, OSError]:
-    failures = {}
-    for segment in segments:
-        try:
-            segment.sync()
-        except OSError as error:
-            failures[segment] = error
-    return failures
-
-
-def _close_all(segments: Sequence[SegmentFile]) -> None:
-    for segment in segments:
-        try:
-            segment.close()
-        except OSError as error:
-            # Its acknowledged lines are on disk already: a recovery closes it under its right name.
-            _log.error("segment not closed", segment=str(segment.path), error=str(error))
+def _tell(writes: Sequence[_Write], errors: Sequence[OSError | None]) -> None:
+    for write, error in zip(writes, errors, strict=False):  # none where they were told before
+        if write.logged.done():
+            continue  # the request was cancelled, or it was told that it had waited too long
+        if error is not None:
+            write.logged.set_exception(error)
+        else:
+            write.logged.set_result(None)

@@ -265,7 +265,11 @@ class Service:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(min(_TICK_SECONDS, self.settings.segment_seconds))
-            await self._log.tick(self._clock())
+            try:
+                await self._log.tick(self._clock())
+            except Exception:
+                # As above: a log that nobody ticks is never well again.
+                _log.exception("tick of the event log failed")
             self._note_log_state()
 
     def _note_log_state(self) -> None:

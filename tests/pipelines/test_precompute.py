@@ -1,5 +1,6 @@
 """What is precomputed is what a running scorer answers, to the last bit, and is logged like it."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pipelines.precompute import precompute
 from pipelines.settings import Settings
 from pipelines.table import DECISIONS
 from serving.catalogue_file import write_catalogue
+from serving.catalogue_index import microseconds
 from serving.features import InMemoryFeatures, ProfileFeatures
 from serving.policy_source import BundlePolicySource
 from serving.request import AskedContext
@@ -35,7 +37,7 @@ def features() -> InMemoryFeatures:
     return _features(seed=3)
 
 
-def _features(seed: int) -> InMemoryFeatures:
+def _features(seed: int, known_us: int | None = None) -> InMemoryFeatures:
     rng, catalogue = np.random.default_rng(seed), example_catalogue(N_TITLES, 5)
 
     def vectors(names, width):
@@ -46,7 +48,8 @@ def _features(seed: int) -> InMemoryFeatures:
         name: (ProfileFeatures(vector, nothing.astype(np.uint64), nothing, nothing), AT)
         for name, vector in vectors(PROFILES, len(PROFILE)).items()
     }
-    return InMemoryFeatures(rows, vectors(catalogue.titles, len(TITLE)), vectors(catalogue.artworks, len(ARTWORK)))
+    titles, artworks = vectors(catalogue.titles, len(TITLE)), vectors(catalogue.artworks, len(ARTWORK))
+    return InMemoryFeatures(rows, titles, artworks, known_us=known_us)
 
 
 @pytest.fixture
@@ -98,6 +101,24 @@ def test_decisions_are_in_the_lake_once_however_often_it_runs(settings, features
     )
     logged = {row["decision_id"]: (row["artwork_id"], row["propensity"]) for row in rows.to_pylist()}
     assert logged == {row["decision_id"]: (row["artwork_id"], row["propensity"]) for row in before.to_pylist()}
+
+
+def test_a_run_across_the_end_of_an_interval_loses_no_decision(settings) -> None:
+    first = Interval.containing(AT, settings.interval_hours)
+    second = Interval.containing(first.end_at, settings.interval_hours)
+    moments = (first.end_at + timedelta(seconds=0.5 * n) for n in itertools.count(-10))
+    # While last night's features are not in, no epoch begins: a run may begin on one day and end on the next.
+    features = _features(seed=3, known_us=microseconds(first.start_at))
+    told, path = _run(settings, features, clock=lambda: next(moments))
+    for interval in (first, second):
+        ingest(settings, interval)
+    lake = Lake(settings.lake_dir)
+    logged = [
+        lake.read(DECISIONS, each.start_at, each.end_at).column("decision_id").to_pylist() for each in (first, second)
+    ]
+    assert all(logged), "the run is of two days"
+    assert sorted(logged[0] + logged[1]) == sorted(pq.read_table(path).column("decision_id").to_pylist())
+    assert told.n_decisions == len(PROFILES) * N_TITLES
 
 
 def test_what_moved_features_decide_otherwise_has_ids_of_its_own(settings, features) -> None:

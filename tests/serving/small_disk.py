@@ -1,4 +1,4 @@
-"""A disk that can really be full: a small tmpfs, which only root can mount."""
+"""Disks that can really be full, and really hang: only root can mount them."""
 
 import os
 import subprocess
@@ -12,22 +12,51 @@ import pytest
 @contextmanager
 def small_disk(at: Path, size: str = "256k") -> Iterator[Path]:
     """Mount a tmpfs of this size until the block ends; where that cannot be done, skip the test with the reason."""
+    with _mounted(at, "-t", "tmpfs", "-o", f"size={size}", "marquee-test"):
+        yield at
+
+
+@contextmanager
+def freezable_disk(at: Path, image: Path) -> Iterator[Path]:
+    """Mount an ext4 of 16 MiB that lies in a file until the block ends; skips as `small_disk` does."""
+    image.write_bytes(b"")
+    os.truncate(image, 16 * 2**20)
+    _told(["mkfs.ext4", "-q", "-F", str(image)])
+    with _mounted(at, "-o", "loop", str(image)):
+        yield at
+
+
+@contextmanager
+def frozen(disk: Path) -> Iterator[None]:
+    """Let everything that writes to a disk hang until the block ends."""
+    subprocess.run(["fsfreeze", "--freeze", str(disk)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["fsfreeze", "--unfreeze", str(disk)], check=True)
+
+
+@contextmanager
+def _mounted(at: Path, *what: str) -> Iterator[None]:
     at.mkdir(parents=True, exist_ok=True)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "marquee-test", str(at)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        message = f"no small disk: {mounted.stderr.strip()}; run the tests as root on Linux"
+    _told(["mount", *what, str(at)])
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(at)], check=True)
+
+
+def _told(command: list[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        why = done.stderr.strip() if done.returncode else ""
+    except FileNotFoundError as error:
+        why = str(error)
+    if why:
+        message = f"no disk of our own: {why}; run the tests as root on Linux"
         if os.environ.get("MARQUEE_REQUIRE_SERVICES") == "1":
             pytest.fail(message)
         pytest.skip(message)
-    try:
-        yield at
-    finally:
-        subprocess.run(["umount", "--lazy", str(at)], check=True)
 
 
 def fill(disk: Path) -> Path:

@@ -64,6 +64,27 @@ def test_a_clock_that_is_set_back_opens_a_segment_of_its_own(tmp_path: Path) -> 
     assert [segment.opened_at for segment in find_segments(tmp_path)] == [NOW - hours(1), NOW]
 
 
+def test_times_never_go_back_within_a_segment(tmp_path: Path) -> None:
+    log, seconds = EventLog(tmp_path), (0, 5, 2, 6, 6)
+    for n, second in enumerate(seconds):
+        log.append([impression(n)], at=NOW + timedelta(seconds=second))
+    log.close()
+    spans = [(found.opened_at, found.closed_at) for found in find_segments(tmp_path)]
+    assert spans == [
+        (NOW, NOW + timedelta(seconds=5)),
+        (NOW + timedelta(seconds=2), NOW + timedelta(seconds=6)),
+    ]
+
+
+def test_parts_of_several_moments_lie_where_their_own_moments_say(tmp_path: Path) -> None:
+    log = EventLog(tmp_path, segment_seconds=10)
+    log.append_parts((encode_lines([impression(n)]), NOW + timedelta(seconds=8 * n)) for n in range(3))
+    log.close()
+    spans = [(found.opened_at - NOW, found.closed_at - NOW) for found in find_segments(tmp_path) if found.closed_at]
+    assert [(a.total_seconds(), b.total_seconds()) for a, b in spans] == [(0, 8), (16, 16)]
+    assert logged_events(tmp_path) == [impression(n) for n in range(3)]
+
+
 def test_nothing_is_left_of_a_log_that_was_never_written(tmp_path: Path) -> None:
     log = EventLog(tmp_path)
     assert log.rotate() is None

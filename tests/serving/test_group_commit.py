@@ -270,6 +270,9 @@ def test_a_closing_that_hangs_is_given_up_after_the_budget_too(tmp_path: Path, m
         await asyncio.sleep(0.3)  # the first budget is over, and nobody waited
         with pytest.raises(TimeoutError, match="the disk took more than"):
             await asyncio.wait_for(log.append([impression(2)], NOW + timedelta(seconds=2)), 5)
+        await asyncio.wait_for(log.tick(NOW + timedelta(seconds=3)), 5)
+        assert log.failure is not None
+        assert log.lag_seconds() > 0.2
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(log.close(), 0.1)
         goes_on.set()
@@ -277,3 +280,75 @@ def test_a_closing_that_hangs_is_given_up_after_the_budget_too(tmp_path: Path, m
 
     asyncio.run(wait())
     assert impression(1) in logged_events(tmp_path)
+
+
+def test_a_write_that_hangs_holds_up_nobody_but_those_who_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, real = threading.Event(), os.write
+
+    def hanging(descriptor: int, data: bytes) -> int:
+        gate.wait(20)
+        return real(descriptor, data)
+
+    async def append_all() -> None:
+        loop = asyncio.get_running_loop()
+        log = GroupCommit(EventLog(tmp_path), budget_ms=200)
+        began = loop.time()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", hanging)
+            waiting = asyncio.ensure_future(log.append([impression(1)], NOW))
+            for _ in range(5):
+                await asyncio.sleep(0.01)
+            assert loop.time() - began < 0.2, "the event loop goes on"
+            behind = asyncio.ensure_future(log.append([impression(2)], NOW))
+            outcomes = await asyncio.gather(waiting, behind, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [TimeoutError] * 2
+            assert log.lag_seconds() >= 0.2
+            gate.set()
+        async with asyncio.timeout(10):
+            while log.failure is not None:
+                await log.tick(NOW)
+                await asyncio.sleep(0.01)
+        await log.append([impression(3)], NOW)
+        await log.close()
+
+    asyncio.run(append_all())
+    assert logged_events(tmp_path) == [impression(1), impression(3)], "who had not begun to be written never is"
+
+
+def test_of_a_disk_that_hangs_only_one_thing_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, n_probes, real = threading.Event(), 0, EventLog.probe
+
+    def hanging(log: EventLog) -> None:
+        nonlocal n_probes
+        n_probes += 1
+        gate.wait(20)
+        real(log)
+
+    async def probe() -> None:
+        log = GroupCommit(EventLog(tmp_path), budget_ms=20)
+        monkeypatch.setattr(EventLog, "probe", hanging)
+        for _ in range(5):
+            assert isinstance(await log.probe(), TimeoutError)
+        gate.set()
+        assert await asyncio.wait_for(log.probe(), 5) is None
+        assert n_probes == 1
+        await log.close()
+
+    asyncio.run(probe())
+
+
+def test_a_sync_that_fails_when_nobody_waits_for_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def tick() -> None:
+        log = GroupCommit(EventLog(tmp_path), durability=Durability.BATCHED)
+        await log.append([impression(1)], NOW)
+        with monkeypatch.context() as patch:
+            patch.setattr(segment_file, "_sync_file", fail)
+            await log.tick(NOW)
+            async with asyncio.timeout(10):
+                while log.failure is None:
+                    await asyncio.sleep(0.01)
+        await log.close()
+
+    asyncio.run(tick())

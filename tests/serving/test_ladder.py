@@ -4,6 +4,7 @@ Every propensity is made a second time, from the line in the log and the bundle 
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ from serving.policy_source import BundlePolicySource
 from serving.service import Clock, utc_now
 from tests.serving.bundle_example import bundle_file, publish, tasteful, write_policy
 from tests.serving.example import BrokenPolicy, ListedPolicies, Running, logged_pages, running, settings_in, wait_for
-from tests.serving.small_disk import fill, small_disk
+from tests.serving.small_disk import fill, freezable_disk, frozen, small_disk
 
 TITLES = ["t0", {"title_id": "t1", "score": 0.7, "row": 1, "column": 3}, "t2"]
 CONTEXT = {"device": "tv", "country": "DE", "language": "de", "local_hour": 20, "day_of_week": 4}
@@ -303,3 +304,24 @@ def test_a_folder_that_becomes_unwritable_turns_readiness_red_and_green_again(tm
         wait_for(lambda: found.server.client.get("/readyz").status_code == 200)
         found.check(found.live, "live")
     assert first.page_id in {page.page_id for page in logged_pages(settings.events_dir)}
+
+
+def test_a_disk_that_hangs_costs_a_page_its_budget_and_stops_nobody(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, log_budget_ms=300)
+    with freezable_disk(settings.events_dir, tmp_path / "disk.image") as disk, ladder(settings) as found:
+        first = found.check(found.live, "live")
+        with frozen(disk):
+            began = time.monotonic()
+            late = [found.ask() for _ in range(5)]
+            assert found.server.client.get("/healthz").status_code == 200
+            assert found.server.client.get("/readyz").status_code == 503
+            assert time.monotonic() - began < 3.0, "one page waits for the budget, and nobody after it"
+            metrics = found.server.client.get("/metrics").text
+            assert "marquee_log_lag_seconds 0.0" not in metrics
+            wait_for(lambda: "marquee_ready 0.0" in found.server.client.get("/metrics").text)
+        assert {choice["intent"] for answer in late for choice in answer["decisions"]} == {"fallback:log_unwritable"}
+        wait_for(lambda: found.server.client.get("/readyz").status_code == 200)
+        last = found.check(found.live, "live")
+        logged = {page.page_id for page in logged_pages(disk)}
+    assert logged >= {first.page_id, last.page_id}
+    assert not logged & {answer["page_id"] for answer in late}
