@@ -86,7 +86,7 @@ class GroupCommit:
         await self.write_lines(lines, at)
 
     def write_lines(self, lines: bytes, at: datetime) -> "asyncio.Future[None]":
-        """Have whole lines written: the future tells what `append_lines` waits for and raises, if not raised at once."""
+        """Have whole lines written; a future tells what `append_lines` waits for. Raises what it raises, or at once."""
         if self.failure is not None:
             raise OSError(self.failure.errno, self.failure.strerror or str(self.failure))
         if not self._waiting:
