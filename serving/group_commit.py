@@ -86,7 +86,11 @@ class GroupCommit:
         await self.write_lines(lines, at)
 
     def write_lines(self, lines: bytes, at: datetime) -> "asyncio.Future[None]":
-        """Have whole lines written; a future tells what `append_lines` waits for. Raises what it raises, or at once."""
+        """Log whole lines as `append_lines` does, without waiting: a future tells when they are logged, or why not.
+
+        Raises:
+            OSError: at once, where the log is known to fail.
+        """
         if self.failure is not None:
             raise OSError(self.failure.errno, self.failure.strerror or str(self.failure))
         if not self._waiting:
