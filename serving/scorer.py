@@ -23,13 +23,14 @@ from models.shape import SHAPES
 from serving.catalogue_index import CatalogueIndex, build_index, microseconds
 from serving.chosen_page import ChosenPage, chosen_pages
 from serving.features import InMemoryFeatures, OnlineFeatures
-from serving.ladder import Ladder, climb_down, ladder_of, tried, uniform, unlearned_ladder
+from serving.ladder import DefaultPolicy, Ladder, climb_down, ladder_of, tried, uniform, unlearned_ladder
 from serving.lookup import Lookup, look_up
 from serving.page_batch import PageBatch, build_page_batch
 from serving.page_id import PageIds, page_ids
 from serving.page_rule import draw_in_turn
 from serving.policy import LoadedPolicy
 from serving.request import PageRequest
+from serving.seldom import Seldom
 from serving.settings import ScorerSettings
 from serving.stage import Laps, Stage
 
@@ -77,7 +78,7 @@ class Scorer:
         new_page_id: PageIds | None = None,
     ) -> None:
         self.features = features
-        self._replacing = Lock()
+        self._replacing, self._seldom = Lock(), Seldom()
         self._in_force = _in_force(index or build_index(Catalogue((), ()), InMemoryFeatures()), policy)
         self._new_page_id = new_page_id or page_ids()
         self._uniform_share = settings.uniform_cell_share
@@ -159,10 +160,22 @@ class Scorer:
         loaded = now.policy
         batch = build_page_batch([(request, lookup.profile)], now.index, at)
         version = DEFAULT_VERSION if loaded is None else loaded.version
-        pmf, failure = climb_down(unlearned_ladder(loaded, reason), batch, version)
+        pmf, failure = climb_down(unlearned_ladder(loaded, reason), batch, version, self._seldom)
         laps.end(Stage.SCORE)
         verdict = _Verdict(version, [Cell.LIVE], pmf, [failure])
         return self._drawn(batch, [lookup], at, verdict, laps)[0]
+
+    def choose_default(
+        self, lookup: Lookup, request: PageRequest, at: datetime, laps: Laps | None = None
+    ) -> ChosenPage:
+        """Choose each title's default artwork, with probability 1: for a page that could not be decided otherwise."""
+        laps, now = laps or Laps(), self._in_force
+        (group,) = self._groups([(lookup, request)], now)
+        batch = build_page_batch([(request, lookup.profile)], now.index, at)
+        pmf = DefaultPolicy(batch).pmf(batch.batch)
+        laps.end(Stage.SCORE)
+        version = UNIFORM_VERSION if group.is_uniform or now.policy is None else now.policy.version
+        return self._drawn(batch, [lookup], at, _Verdict(version, group.cells, pmf, ["best_failed"]), laps)[0]
 
     def _groups(self, asked: Sequence[Asked], now: _InForce) -> list[_Group]:
         """Tell which pages are decided together: those that are drawn uniformly, those of the live policy, or alone."""
@@ -191,11 +204,11 @@ class Scorer:
         else:
             version = now.policy.version
             if is_alone:
-                pmf, failure = climb_down(now.ladder, batch, version)
+                pmf, failure = climb_down(now.ladder, batch, version, self._seldom)
             else:
                 name, live = now.ladder[0]
                 are_own = all(page.is_own for page in batch.pages)
-                pmf = tried(live, batch, version, name or "live") if are_own else None
+                pmf = tried(live, batch, version, name or "live", self._seldom) if are_own else None
         laps.end(Stage.SCORE)
         if pmf is None:
             return None

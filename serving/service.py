@@ -24,6 +24,7 @@ from serving.pace import unhurried
 from serving.policy import PolicySource, refuse_unusable
 from serving.request import EventsRequest, PageRequest
 from serving.scorer import UNIFORM_VERSION, Asked, Scorer
+from serving.seldom import Seldom
 from serving.settings import ScorerSettings
 from serving.stage import Laps, Stage
 from serving.status import Readiness
@@ -77,6 +78,7 @@ class Service:
             durability=settings.log_durability,
         )
         self.metrics.log_lag.set_function(self._log.lag_seconds)
+        self._seldom = Seldom()
         self._together = Together(self._decide, most=_MOST_TOGETHER)
         self._tasks: list[asyncio.Task[None]] = []
         self._is_ending = Event()
@@ -96,10 +98,23 @@ class Service:
         laps.went_along(decided.laps, Stage.SCORE)
         return decided.answer
 
-    async def _decide(self, asked: Sequence[Asked]) -> list["_Decided"]:
-        """Decide pages that wait together: at one moment, under one version, with one write to the log."""
+    async def _decide(self, asked: Sequence[Asked]) -> Sequence["_Decided | BaseException"]:
+        """Decide pages that wait together; where that fails, each alone, so that none is harmed by the others."""
+        try:
+            return await self._decided(asked)
+        except Exception as error:
+            if len(asked) == 1:
+                raise
+            if self._seldom.is_due(("group", type(error))):
+                _log.exception("pages could not be decided together", n_pages=len(asked))
+        # What the log may hold of the group was shown to nobody.
+        alone = await asyncio.gather(*[self._decided([each]) for each in asked], return_exceptions=True)
+        return [each if isinstance(each, BaseException) else each[0] for each in alone]
+
+    async def _decided(self, asked: Sequence[Asked]) -> list["_Decided"]:
+        """Decide pages at one moment, under one version, with one write to the log."""
         laps, at = Laps(), self._clock()
-        pages = self.scorer.choose_all(asked, at, laps) if self._log.failure is None else None
+        pages = self._chosen(asked, at, laps) if self._log.failure is None else None
         answers = None if pages is None else await self._logged(asked, pages, at, laps)
         if pages is None or answers is None:
             self.metrics.log_failures.inc(len(asked))
@@ -107,6 +122,17 @@ class Service:
             answers = _answers(asked, pages, unlogged=True)
         self.metrics.decided([intent for page in pages for intent in page.intents])
         return [_Decided(answer, laps) for answer in answers]
+
+    def _chosen(self, asked: Sequence[Asked], at: datetime, laps: Laps) -> list[ChosenPage]:
+        """Choose for pages; for one alone by its titles' defaults where nothing else can."""
+        try:
+            return self.scorer.choose_all(asked, at, laps)
+        except Exception as error:
+            if len(asked) > 1:
+                raise
+            if self._seldom.is_due(("page", type(error))):
+                _log.exception("page decided by its titles' defaults")
+        return [self.scorer.choose_default(*asked[0], at, laps)]
 
     async def _logged(
         self, asked: Sequence[Asked], pages: Sequence[ChosenPage], at: datetime, laps: Laps

@@ -13,12 +13,13 @@ class Together(Generic[_Asked, _Answer]):
 
     A group that is full begins at once, so that what is slow for one group (a disk) never stops those behind it.
 
-    Args: answer, gives an answer to each of a group, in their order; most, how many a group may have.
+    Args: answer, gives an answer to each of a group, in their order, or what it is to be told instead; most, how many a
+    group may have.
     """
 
     def __init__(
         self,
-        answer: Callable[[Sequence[_Asked]], Awaitable[Sequence[_Answer]]],
+        answer: Callable[[Sequence[_Asked]], Awaitable[Sequence[_Answer | BaseException]]],
         *,
         most: int,
     ) -> None:
@@ -32,7 +33,7 @@ class Together(Generic[_Asked, _Answer]):
         """Join the group that waits, and return this one's answer.
 
         Raises:
-            Exception: whatever kept the group from being answered; each of it is told.
+            Exception: whatever kept this one from being answered, or the group; then each of it is told.
         """
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, answer))
@@ -64,7 +65,11 @@ class Together(Generic[_Asked, _Answer]):
         try:
             answers = await self._answer([asked for asked, _ in group])
             for (_, waiting), answer in zip(group, answers, strict=True):
-                if not waiting.done():
+                if waiting.done():
+                    continue
+                if isinstance(answer, BaseException):
+                    waiting.set_exception(answer)
+                else:
                     waiting.set_result(answer)
         except Exception as error:
             # The boundary between who asks and who answers: what is raised belongs to everybody who waits.

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from serving.event_log import EventLog
 from serving.features import InMemoryFeatures
+from serving.lookup import Lookup
 from serving.request import PageRequest
 from serving.scorer import Scorer
 from serving.service import Service
@@ -74,16 +76,49 @@ def test_where_the_log_fails_every_page_of_the_group_is_answered_unlearned(tmp_p
     _serve(tmp_path, ask)
 
 
-def test_a_bug_within_a_group_is_told_to_each_and_the_next_group_is_served(tmp_path, monkeypatch) -> None:
+def _failing_on(profiles: set[str], choose: Callable[..., Any]) -> Callable[..., Any]:
+    """A bug of the scorer that one of these profiles' pages brings to light, whoever is with it."""
+
+    def fail(asked: Any, *rest: Any) -> Any:
+        if any(request.profile_id in profiles for _, request in asked):
+            raise MemoryError("a bug")
+        return choose(asked, *rest)
+
+    return fail
+
+
+def test_a_page_that_the_scorer_stumbles_over_has_its_defaults_and_the_others_what_is_theirs(
+    tmp_path, monkeypatch
+) -> None:
     async def ask(service: Service) -> None:
-        def fail(*_: object) -> None:
-            raise RuntimeError("a bug")
+        monkeypatch.setattr(service.scorer, "choose_all", _failing_on({"p3", "p20"}, service.scorer.choose_all))
+        answers = await asyncio.gather(*map(service.page, REQUESTS))
+        for request, answer in zip(REQUESTS, answers, strict=True):
+            is_bad = request.profile_id in {"p3", "p20"}
+            assert {choice.intent for choice in answer.decisions} == {"fallback:best_failed" if is_bad else "live"}
+            if is_bad:
+                told = [(each.artwork_id, each.propensity) for each in answer.decisions]
+                assert told == [(f"{title}-a1", 1.0) for title in request.titles]
+        logged = {page.page_id: page for page in logged_pages(service.settings.events_dir)}
+        assert logged.keys() == {answer.page_id for answer in answers}, "no group was logged and decided anew"
+        assert {page.policy_version for page in logged.values()} == {"v1"}
+
+    _serve(tmp_path, ask)
+
+
+def test_an_error_that_is_nobody_else_s_is_told_to_nobody_else(tmp_path, monkeypatch) -> None:
+    async def ask(service: Service) -> None:
+        def fail(lookup: Lookup, request: PageRequest, *_: object) -> None:
+            raise RuntimeError(request.profile_id)
 
         with monkeypatch.context() as broken:
-            broken.setattr(service.scorer, "choose_all", fail)
+            broken.setattr(service.scorer, "choose_all", _failing_on({"p3"}, service.scorer.choose_all))
+            broken.setattr(service.scorer, "choose_default", fail)
             found = await asyncio.gather(*map(service.page, REQUESTS), return_exceptions=True)
-            assert [str(each) for each in found] == ["a bug"] * len(REQUESTS)
-        assert (await service.page(REQUESTS[0])).decisions
+        assert [str(each) for each in found if isinstance(each, BaseException)] == ["p3"]
+        assert (await service.page(REQUESTS[3])).decisions
+
+    _serve(tmp_path, ask)
 
     _serve(tmp_path, ask)
 

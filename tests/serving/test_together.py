@@ -96,6 +96,18 @@ def test_an_error_reaches_everybody_of_the_group_and_nobody_else() -> None:
     asyncio.run(run())
 
 
+def test_one_of_a_group_may_be_told_an_error_that_is_its_own() -> None:
+    async def answer(asked: Sequence[int]) -> list[int | BaseException]:
+        return [RuntimeError("thirteen") if each == 13 else 2 * each for each in asked]
+
+    async def run() -> None:
+        together = Together(answer, most=8)
+        found = await asyncio.gather(*map(together.ask, (1, 13, 2)), return_exceptions=True)
+        assert [found[0], str(found[1]), found[2]] == [2, "thirteen", 4]
+
+    asyncio.run(run())
+
+
 def test_too_few_answers_are_an_error_and_no_hanging() -> None:
     async def forgetful(asked: Sequence[int]) -> list[int]:
         return list(asked[:-1])
