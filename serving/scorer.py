@@ -1,6 +1,7 @@
 """Decides pages: candidates, probabilities, draw and record. Knows neither HTTP nor files."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
@@ -24,6 +25,7 @@ from serving.catalogue_index import CatalogueIndex, build_index, microseconds
 from serving.chosen_page import ChosenPage, chosen_pages
 from serving.features import InMemoryFeatures, OnlineFeatures
 from serving.ladder import DefaultPolicy, Ladder, climb_down, ladder_of, tried, uniform, unlearned_ladder
+from serving.log_setup import about_request
 from serving.lookup import Lookup, look_up
 from serving.page_batch import PageBatch, build_page_batch
 from serving.page_id import PageIds, page_ids
@@ -37,6 +39,7 @@ from serving.stage import Laps, Stage
 UNIFORM_VERSION = "uniform"
 DEFAULT_VERSION = "default"
 Asked = tuple[Lookup, PageRequest]
+_NOBODY = nullcontext()
 _log = structlog.get_logger(__name__)
 
 
@@ -127,10 +130,13 @@ class Scorer:
         """Choose with features that were read before. Args: laps, told how long scoring and drawing took."""
         return self.choose_all([(lookup, request)], at, laps)[0]
 
-    def choose_all(self, asked: Sequence[Asked], at: datetime, laps: Laps | None = None) -> list[ChosenPage]:
+    def choose_all(
+        self, asked: Sequence[Asked], at: datetime, laps: Laps | None = None, request_ids: Sequence[str] = ()
+    ) -> list[ChosenPage]:
         """Choose for several pages at one moment, all under one version; each is what `choose` makes of it alone.
 
-        Args: asked, each page with its profile's features; at, aware UTC; laps, told how long scoring and drawing took.
+        Args: asked, each page with its profile's features; at, aware UTC; laps, told how long scoring and drawing took;
+        request_ids, each page's, named in log lines that are about it alone.
 
         Returns: the pages in the order in which they were asked for.
         """
@@ -139,7 +145,8 @@ class Scorer:
         groups = self._groups(asked, now)
         while groups:
             group = groups.pop()
-            pages = self._group(group, [asked[place] for place in group.places], at, now, laps)
+            with about_request(request_ids[group.places[0]]) if request_ids and len(group.places) == 1 else _NOBODY:
+                pages = self._group(group, [asked[place] for place in group.places], at, now, laps)
             if pages is None:
                 # One page must not take others down with it: each climbs down the ladder by itself.
                 alone = zip(group.places, group.cells, strict=True)

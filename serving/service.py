@@ -18,6 +18,7 @@ from serving.event_log import EventLog
 from serving.event_recovery import recover
 from serving.group_commit import GroupCommit
 from serving.late_features import LateFeatures
+from serving.log_setup import REQUEST_ID, about_request
 from serving.lookup import BudgetedLookup
 from serving.metric import Metrics
 from serving.pace import unhurried
@@ -31,6 +32,9 @@ from serving.status import Readiness
 from serving.together import Together
 
 Clock = Callable[[], datetime]
+_Waiting = tuple[Asked, str]
+"""A page that waits for its group, and the id of its request."""
+
 _TICK_SECONDS = 1.0
 _MOST_TOGETHER = 16
 """Pages decided at once: what costs once for all of them is little by then; of more, the first wait for the last."""
@@ -94,27 +98,28 @@ class Service:
         laps = laps or Laps()
         lookup = await self._lookup.look_up(request.profile_id, self._clock())
         laps.end(Stage.FEATURES)
-        decided = await self._together.ask((lookup, request))
+        decided = await self._together.ask(((lookup, request), REQUEST_ID.get("")))
         laps.went_along(decided.laps, Stage.SCORE)
         return decided.answer
 
-    async def _decide(self, asked: Sequence[Asked]) -> Sequence["_Decided | BaseException"]:
+    async def _decide(self, waiting: Sequence[_Waiting]) -> Sequence["_Decided | BaseException"]:
         """Decide pages that wait together; where that fails, each alone, so that none is harmed by the others."""
         try:
-            return await self._decided(asked)
+            return await self._decided(waiting)
         except Exception as error:
-            if len(asked) == 1:
+            if len(waiting) == 1:
                 raise
             if self._seldom.is_due(("group", type(error))):
-                _log.exception("pages could not be decided together", n_pages=len(asked))
+                _log.exception("pages could not be decided together", n_pages=len(waiting))
         # What the log may hold of the group was shown to nobody.
-        alone = await asyncio.gather(*[self._decided([each]) for each in asked], return_exceptions=True)
+        alone = await asyncio.gather(*[self._decided([each]) for each in waiting], return_exceptions=True)
         return [each if isinstance(each, BaseException) else each[0] for each in alone]
 
-    async def _decided(self, asked: Sequence[Asked]) -> list["_Decided"]:
+    async def _decided(self, waiting: Sequence[_Waiting]) -> list["_Decided"]:
         """Decide pages at one moment, under one version, with one write to the log."""
         laps, at = Laps(), self._clock()
-        pages = self._chosen(asked, at, laps) if self._log.failure is None else None
+        asked = [each for each, _ in waiting]
+        pages = self._chosen(asked, at, laps, [name for _, name in waiting]) if self._log.failure is None else None
         answers = None if pages is None else await self._logged(asked, pages, at, laps)
         if pages is None or answers is None:
             self.metrics.log_failures.inc(len(asked))
@@ -123,15 +128,16 @@ class Service:
         self.metrics.decided([intent for page in pages for intent in page.intents])
         return [_Decided(answer, laps) for answer in answers]
 
-    def _chosen(self, asked: Sequence[Asked], at: datetime, laps: Laps) -> list[ChosenPage]:
+    def _chosen(self, asked: Sequence[Asked], at: datetime, laps: Laps, request_ids: Sequence[str]) -> list[ChosenPage]:
         """Choose for pages; for one alone by its titles' defaults where nothing else can."""
         try:
-            return self.scorer.choose_all(asked, at, laps)
+            return self.scorer.choose_all(asked, at, laps, request_ids)
         except Exception as error:
             if len(asked) > 1:
                 raise
             if self._seldom.is_due(("page", type(error))):
-                _log.exception("page decided by its titles' defaults")
+                with about_request(request_ids[0]):
+                    _log.exception("page decided by its titles' defaults")
         return [self.scorer.choose_default(*asked[0], at, laps)]
 
     async def _logged(

@@ -1,6 +1,7 @@
 """Requests that wait at the same moment are answered together: what costs once for all of them is paid once."""
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -11,7 +12,8 @@ _Answer = TypeVar("_Answer")
 class Together(Generic[_Asked, _Answer]):
     """Groups what is asked while another group is under way; groups begin in the order of asking.
 
-    A group that is full begins at once, so that what is slow for one group (a disk) never stops those behind it.
+    A group that is full begins at once, so that what is slow for one group (a disk) never stops those behind it. It runs
+    in a context of nobody's: none of those that asked is the one that it is about.
 
     Args: answer, gives an answer to each of a group, in their order, or what it is to be told instead; most, how many a
     group may have.
@@ -26,6 +28,7 @@ class Together(Generic[_Asked, _Answer]):
         self._answer = answer
         self._most = most
         self._is_due = False
+        self._of_nobody = contextvars.Context()
         self._waiting: list[tuple[_Asked, asyncio.Future[_Answer]]] = []
         self._groups: set[asyncio.Task[None]] = set()
 
@@ -44,7 +47,7 @@ class Together(Generic[_Asked, _Answer]):
         """See to it that a group begins once all that are ready in this turn of the event loop have joined it."""
         if self._waiting and not self._is_due and (not self._groups or len(self._waiting) >= self._most):
             self._is_due = True
-            asyncio.get_running_loop().call_soon(self._begin)
+            asyncio.get_running_loop().call_soon(self._begin, context=self._of_nobody)
 
     def _begin(self) -> None:
         self._is_due = False
@@ -52,7 +55,7 @@ class Together(Generic[_Asked, _Answer]):
         waiting = [each for each in self._waiting if not each[1].done()]
         group, self._waiting = waiting[: self._most], waiting[self._most :]
         if group:
-            task = asyncio.get_running_loop().create_task(self._settle(group))
+            task = asyncio.get_running_loop().create_task(self._settle(group))  # in a copy of the context of nobody
             self._groups.add(task)
             task.add_done_callback(self._ended)
         self._come_due()

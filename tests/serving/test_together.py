@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 
 import pytest
 
@@ -106,6 +107,30 @@ def test_one_of_a_group_may_be_told_an_error_that_is_its_own() -> None:
         assert [found[0], str(found[1]), found[2]] == [2, "thirteen", 4]
 
     asyncio.run(run())
+
+
+def test_a_group_runs_in_the_context_of_nobody_that_asked() -> None:
+    name: ContextVar[str] = ContextVar("name")
+    seen: list[str] = []
+
+    async def answer(asked: Sequence[int]) -> Sequence[int]:
+        seen.append(name.get("nobody"))
+        name.set("a group of before")
+        await asyncio.sleep(0.01)
+        return asked
+
+    async def run() -> None:
+        together = Together(answer, most=2)
+
+        async def ask(n: int) -> int:
+            name.set(str(n))
+            return await together.ask(n)
+
+        assert await asyncio.gather(*map(ask, range(5))) == list(range(5))
+        assert await asyncio.create_task(ask(5)) == 5
+
+    asyncio.run(run())
+    assert seen == ["nobody"] * 4
 
 
 def test_too_few_answers_are_an_error_and_no_hanging() -> None:
