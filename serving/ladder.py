@@ -7,7 +7,7 @@ import structlog
 
 from models.batch import Batch, Floats
 from models.kernel import CompiledPolicy
-from models.policy import Policy, UniformPolicy
+from models.policy import Policy
 from serving.page_batch import PageBatch
 from serving.policy import LoadedPolicy, is_pmf
 from serving.seldom import Seldom
@@ -81,7 +81,7 @@ def _live(policy: Policy, kernel: CompiledPolicy | None) -> Step:
         within = None if kernel is None else pages.kernel_pages
         return policy.pmf(pages.batch) if kernel is None or within is None else kernel.probabilities(within)
 
-    return uniform if isinstance(policy, UniformPolicy) else pmf
+    return pmf
 
 
 def _step(policy: Policy) -> Step:

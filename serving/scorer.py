@@ -20,6 +20,7 @@ from models.error import MarqueeError
 from models.identity import keys_of
 from models.kernel import CompiledPolicy
 from models.kernel_shape import compiled, hold_to_policy
+from models.policy import UniformPolicy
 from models.shape import SHAPES
 from serving.catalogue_index import CatalogueIndex, build_index, microseconds
 from serving.chosen_page import ChosenPage, chosen_pages
@@ -47,7 +48,7 @@ _log = structlog.get_logger(__name__)
 class _InForce:
     """What pages are decided by; a group takes it once, and so is decided under one version from first to last title.
 
-    `ladder` has the steps of the policy, None where there is none.
+    `ladder` has the steps of the policy; None where there is none, or it is uniform: that knows no step and no rule.
     """
 
     index: CatalogueIndex
@@ -277,7 +278,8 @@ def _in_force(index: CatalogueIndex, policy: LoadedPolicy | None) -> _InForce:
         except MarqueeError as error:
             kernel = None
             _log.error("policy not compiled", version=policy.version, error=str(error))
-    return _InForce(index, policy, kernel, None if policy is None else ladder_of(policy, kernel))
+    is_uniform = policy is None or isinstance(policy.policy, UniformPolicy)
+    return _InForce(index, policy, kernel, None if policy is None or is_uniform else ladder_of(policy, kernel))
 
 
 def _guaranteed(now: _InForce, batch: PageBatch) -> Floats:

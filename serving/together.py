@@ -12,8 +12,8 @@ _Answer = TypeVar("_Answer")
 class Together(Generic[_Asked, _Answer]):
     """Groups what is asked while another group is under way; groups begin in the order of asking.
 
-    A group that is full begins at once, so that what is slow for one group (a disk) never stops those behind it. It runs
-    in a context of nobody's: none of those that asked is the one that it is about.
+    A group that is full begins at once, so that what is slow for one group (a disk) never stops those behind it. A
+    group runs in a context of nobody's: it is about none of those that asked alone.
 
     Args: answer, gives an answer to each of a group, in their order, or what it is to be told instead; most, how many a
     group may have.
