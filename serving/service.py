@@ -39,6 +39,9 @@ _TICK_SECONDS = 1.0
 _MOST_TOGETHER = 16
 """Pages decided at once: what costs once for all of them is little by then; of more, the first wait for the last."""
 
+_MOST_TITLES_TOGETHER = 800
+"""Titles decided at once, or those of one page: pages that come meanwhile wait for all of them."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -83,7 +86,7 @@ class Service:
         )
         self.metrics.log_lag.set_function(self._log.lag_seconds)
         self._seldom = Seldom()
-        self._together = Together(self._decide, most=_MOST_TOGETHER)
+        self._together = Together(self._decide, most=_MOST_TOGETHER, weigh=_n_titles, heaviest=_MOST_TITLES_TOGETHER)
         self._tasks: list[asyncio.Task[None]] = []
         self._is_ending = Event()
         self._told: dict[str, str] = {}
@@ -308,6 +311,11 @@ class Service:
         elif failure is not None and self._told.get("log") != str(failure):
             self._told["log"] = str(failure)
             _log.error("event log cannot be written", error=str(failure))
+
+
+def _n_titles(waiting: _Waiting) -> int:
+    (_, request), _ = waiting
+    return len(request.titles)
 
 
 def _answers(asked: Sequence[Asked], pages: Sequence[ChosenPage], *, unlogged: bool = False) -> list[PageAnswer]:

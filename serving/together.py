@@ -2,7 +2,9 @@
 
 import asyncio
 import contextvars
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import accumulate
 from typing import Generic, TypeVar
 
 _Asked = TypeVar("_Asked")
@@ -16,7 +18,7 @@ class Together(Generic[_Asked, _Answer]):
     group runs in a context of nobody's: it is about none of those that asked alone.
 
     Args: answer, gives an answer to each of a group, in their order, or what it is to be told instead; most, how many a
-    group may have.
+    group may have; weigh, tells what one weighs; heaviest, what a group may weigh. One that is heavier goes alone.
     """
 
     def __init__(
@@ -24,9 +26,14 @@ class Together(Generic[_Asked, _Answer]):
         answer: Callable[[Sequence[_Asked]], Awaitable[Sequence[_Answer | BaseException]]],
         *,
         most: int,
+        weigh: Callable[[_Asked], int] = lambda _: 1,
+        heaviest: int | None = None,
     ) -> None:
         self._answer = answer
         self._most = most
+        self._weigh = weigh
+        self._heaviest = most if heaviest is None else heaviest
+        self._weight = 0
         self._is_due = False
         self._of_nobody = contextvars.Context()
         self._waiting: list[tuple[_Asked, asyncio.Future[_Answer]]] = []
@@ -40,12 +47,14 @@ class Together(Generic[_Asked, _Answer]):
         """
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, answer))
+        self._weight += self._weigh(asked)
         self._come_due()
         return await answer
 
     def _come_due(self) -> None:
         """See to it that a group begins once all that are ready in this turn of the event loop have joined it."""
-        if self._waiting and not self._is_due and (not self._groups or len(self._waiting) >= self._most):
+        is_full = len(self._waiting) >= self._most or self._weight >= self._heaviest
+        if self._waiting and not self._is_due and (not self._groups or is_full):
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._begin, context=self._of_nobody)
 
@@ -53,7 +62,10 @@ class Together(Generic[_Asked, _Answer]):
         self._is_due = False
         # A request that was cancelled meanwhile is not decided at all.
         waiting = [each for each in self._waiting if not each[1].done()]
-        group, self._waiting = waiting[: self._most], waiting[self._most :]
+        sums = list(accumulate(self._weigh(asked) for asked, _ in waiting))
+        n = max(min(bisect_right(sums, self._heaviest), self._most), 1)
+        group, self._waiting = waiting[:n], waiting[n:]
+        self._weight = sums[-1] - sums[n - 1] if self._waiting else 0
         if group:
             task = asyncio.get_running_loop().create_task(self._settle(group))  # in a copy of the context of nobody
             self._groups.add(task)

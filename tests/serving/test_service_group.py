@@ -67,6 +67,24 @@ def test_pages_of_a_group_are_one_write_and_each_gets_its_own_answer(tmp_path, m
     _serve(tmp_path, ask)
 
 
+def test_pages_of_many_titles_are_decided_by_fewer_at_once(tmp_path, monkeypatch) -> None:
+    def request(n: int, n_titles: int) -> PageRequest:
+        return PageRequest(profile_id=f"p{n}", titles=tuple(f"t{title}" for title in range(n_titles)))
+
+    sizes: list[int] = []
+
+    async def ask(service: Service) -> None:
+        choose = service.scorer.choose_all
+        monkeypatch.setattr(
+            service.scorer, "choose_all", lambda asked, *r: sizes.append(len(asked)) or choose(asked, *r)
+        )
+        await asyncio.gather(*[service.page(request(n, 40)) for n in range(16)])
+        await asyncio.gather(*[service.page(request(n, 300)) for n in range(5)])
+
+    _serve(tmp_path, ask)
+    assert sizes == [16, 2, 2, 1]
+
+
 def test_where_the_log_fails_every_page_of_the_group_is_answered_unlearned(tmp_path, monkeypatch) -> None:
     async def ask(service: Service) -> None:
         def full(*_: object) -> None:

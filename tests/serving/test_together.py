@@ -46,6 +46,47 @@ def test_more_than_fit_are_cut_into_groups_in_their_order() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("weights", "groups"),
+    [
+        ([4, 4, 4, 4, 4], [[4, 4], [4, 4], [4]]),
+        ([11, 1, 30, 30, 2, 2], [[11], [1], [30], [30], [2, 2]]),
+        ([1] * 9, [[1] * 8, [1]]),
+        ([9, 1, 10, 1, 9], [[9, 1], [10], [1, 9]]),
+    ],
+)
+def test_a_group_is_no_heavier_than_it_may_be_and_what_is_heavier_goes_alone(weights, groups) -> None:
+    async def run() -> None:
+        doubling = Doubling()
+        together = Together(doubling, most=8, weigh=lambda each: each, heaviest=10)
+        assert await asyncio.gather(*map(together.ask, weights)) == [2 * each for each in weights]
+        assert doubling.groups == groups
+        assert together._weight == 0
+
+    asyncio.run(run())
+
+
+def test_a_group_that_is_heavy_enough_waits_for_none_under_way() -> None:
+    async def run() -> None:
+        doubling = Doubling()
+        together = Together(doubling, most=8, weigh=lambda each: each, heaviest=10)
+        doubling.gate.clear()
+        waiting = []
+        for each in (1, 6, 5):
+            waiting.append(asyncio.create_task(together.ask(each)))
+            await asyncio.sleep(0.01)
+        assert doubling.groups == [[1], [6]], "five more would be too much, and wait"
+        waiting[-1].cancel()
+        await asyncio.sleep(0.01)
+        waiting.append(asyncio.create_task(together.ask(10)))
+        await asyncio.sleep(0.01)
+        assert doubling.groups == [[1], [6], [10]], "who has left weighs nothing"
+        doubling.gate.set()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    asyncio.run(run())
+
+
 def test_who_comes_later_waits_for_the_group_under_way_unless_a_group_is_full() -> None:
     async def run() -> None:
         doubling = Doubling()
