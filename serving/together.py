@@ -36,7 +36,7 @@ class Together(Generic[_Asked, _Answer]):
         self._weight = 0
         self._is_due = False
         self._of_nobody = contextvars.Context()
-        self._waiting: list[tuple[_Asked, asyncio.Future[_Answer]]] = []
+        self._waiting: list[tuple[_Asked, asyncio.Future[_Answer], int]] = []
         self._groups: set[asyncio.Task[None]] = set()
 
     async def ask(self, asked: _Asked) -> _Answer:
@@ -46,8 +46,9 @@ class Together(Generic[_Asked, _Answer]):
             Exception: whatever kept this one from being answered, or the group; then each of it is told.
         """
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((asked, answer))
-        self._weight += self._weigh(asked)
+        weight = self._weigh(asked)
+        self._waiting.append((asked, answer, weight))
+        self._weight += weight
         self._come_due()
         return await answer
 
@@ -62,10 +63,9 @@ class Together(Generic[_Asked, _Answer]):
         self._is_due = False
         # A request that was cancelled meanwhile is not decided at all.
         waiting = [each for each in self._waiting if not each[1].done()]
-        sums = list(accumulate(self._weigh(asked) for asked, _ in waiting))
-        n = max(min(bisect_right(sums, self._heaviest), self._most), 1)
+        n = max(bisect_right(list(accumulate([each[2] for each in waiting[: self._most]])), self._heaviest), 1)
         group, self._waiting = waiting[:n], waiting[n:]
-        self._weight = sums[-1] - sums[n - 1] if self._waiting else 0
+        self._weight = sum(each[2] for each in self._waiting)
         if group:
             task = asyncio.get_running_loop().create_task(self._settle(group))  # in a copy of the context of nobody
             self._groups.add(task)
@@ -76,10 +76,10 @@ class Together(Generic[_Asked, _Answer]):
         self._groups.discard(task)
         self._come_due()
 
-    async def _settle(self, group: Sequence[tuple[_Asked, "asyncio.Future[_Answer]"]]) -> None:
+    async def _settle(self, group: Sequence[tuple[_Asked, "asyncio.Future[_Answer]", int]]) -> None:
         try:
-            answers = await self._answer([asked for asked, _ in group])
-            for (_, waiting), answer in zip(group, answers, strict=True):
+            answers = await self._answer([asked for asked, _, _ in group])
+            for (_, waiting, _), answer in zip(group, answers, strict=True):
                 if waiting.done():
                     continue
                 if isinstance(answer, BaseException):
@@ -88,9 +88,9 @@ class Together(Generic[_Asked, _Answer]):
                     waiting.set_result(answer)
         except Exception as error:
             # The boundary between who asks and who answers: what is raised belongs to everybody who waits.
-            for _, waiting in group:
+            for _, waiting, _ in group:
                 if not waiting.done():
                     waiting.set_exception(error)
         finally:
-            for _, waiting in group:
+            for _, waiting, _ in group:
                 waiting.cancel()  # the group itself was cancelled: nobody is left to hang
