@@ -35,6 +35,11 @@ class Artwork:
     maturity: int = 0
     countries: tuple[str, ...] = ()
 
+    @property
+    def is_restricted(self) -> bool:
+        """Whether not everybody may see it."""
+        return bool(self.maturity or self.countries)
+
     def may_be_seen(self, country: str, maturity_limit: int | None) -> bool:
         """Tell whether it may be shown there, at that limit; where the country is not known, only if it may anywhere.
 

@@ -30,6 +30,16 @@ OWN_COLUMNS: Final = (*range(FAMILIARITY_PART.start, FAMILIARITY_PART.stop), *_C
 N_OWN: Final = len(OWN_COLUMNS)
 
 
+_MOST_AT_ONCE: Final = 8_192
+"""Candidates scored at a time, or one title's: each may have a score of every member, which bounds memory."""
+
+
+def runs(offsets: NDArray[np.int64], most: int) -> list[int]:
+    """Cut titles into runs of some `most` candidates, or one title alone: the first title of each, and their end."""
+    firsts = offsets.searchsorted(np.arange(0, offsets[-1], most)).tolist()
+    return list(dict.fromkeys([*firsts, len(offsets) - 1]))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ArtworkTable:
     """A artworks, each with its title: what a kernel is laid out over.
@@ -74,6 +84,22 @@ class KernelPages(msgspec.Struct, frozen=True, eq=False, gc=False):
     def is_even(self) -> bool:
         """Whether all titles have as many candidates as the first."""
         return bool((self.counts == self.counts[0]).all())
+
+    def part(self, first: int, stop: int) -> "KernelPages":
+        """Give the titles `first:stop` alone, and of pages those that they are on."""
+        rows = slice(int(self.offsets[first]), int(self.offsets[stop]))
+        pages = slice(int(self.page_of[first]), int(self.page_of[stop - 1]) + 1)
+        return KernelPages(
+            rows=self.rows[rows],
+            offsets=self.offsets[first : stop + 1] - rows.start,
+            counts=self.counts[first:stop],
+            owner=self.owner[rows] - first,
+            page_of=self.page_of[first:stop] - pages.start,
+            common=self.common[pages],
+            own=self.own[first:stop],
+            title_rows=self.title_rows[first:stop],
+            title_vectors=self.title_vectors,
+        )
 
     def bounds(self) -> Iterator[tuple[int, int]]:
         """List each page's first candidate and the one after its last."""
@@ -130,6 +156,12 @@ class CompiledPolicy:
 
     def probabilities(self, pages: KernelPages) -> Floats:
         """Give the `(m,)` probabilities of the pages' candidates, summing to 1 over each title's."""
+        if len(pages.rows) <= _MOST_AT_ONCE:
+            return self._probabilities(pages)
+        parts = pairwise(runs(pages.offsets, _MOST_AT_ONCE))
+        return np.concatenate([self._probabilities(pages.part(first, stop)) for first, stop in parts])
+
+    def _probabilities(self, pages: KernelPages) -> Floats:
         new = None if self.is_new is None else self.is_new[pages.rows]
         return self.kernel.exploration.pmf(self.kernel.scores(pages), pages.offsets, is_new=new)
 

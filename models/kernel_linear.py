@@ -12,12 +12,11 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.batch import Floats
 from models.ensemble import EnsemblePolicy
 from models.exploration import Exploration
-from models.kernel import N_OWN, OWN_COLUMNS, ArtworkTable, KernelPages
+from models.kernel import N_OWN, OWN_COLUMNS, ArtworkTable, KernelPages, runs
 from models.layout import ARTWORK, TITLE_PART
 from models.linear import LinearPolicy, bounded
 
@@ -54,7 +53,7 @@ class LinearKernel:
         """Multiply each candidate's row by its title's weights: `(m,)`, a run of titles at a time."""
         is_even, offsets, width = pages.is_even, pages.offsets, weights.shape[1]
         scores, space = np.empty(len(pages.rows)), np.empty((0, width))
-        for first, stop in pairwise(_runs(offsets)):
+        for first, stop in pairwise(runs(offsets, _RUN)):
             part = slice(int(offsets[first]), int(offsets[stop]))
             n = part.stop - part.start
             if len(space) < n:
@@ -68,12 +67,6 @@ class LinearKernel:
             else:
                 scores[part] = np.einsum("mw,mw->m", weights.take(pages.owner[part], axis=0), gathered)
         return scores
-
-
-def _runs(offsets: NDArray[np.int64]) -> list[int]:
-    """Cut titles into runs of some `_RUN` candidates, or one title alone: the first title of each, and their end."""
-    firsts = offsets.searchsorted(np.arange(0, offsets[-1], _RUN)).tolist()
-    return list(dict.fromkeys([*firsts, len(offsets) - 1]))
 
 
 class EnsembleKernel:

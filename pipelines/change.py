@@ -21,13 +21,17 @@ class Kind(StrEnum):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A version took the place of another as champion or live policy; `by_hand` says that a person asked for it."""
+    """A version took the place of another as champion or live policy; `by_hand` says that a person asked for it.
+
+    `passed_over` has the versions that a rollback would have gone back to but could not trust, each with why.
+    """
 
     kind: Kind
     version: str
     replaced: str | None
     at: datetime
     by_hand: bool = False
+    passed_over: dict[str, str] = {}
 
 
 def changes(settings: Settings) -> list[Change]:

@@ -1,6 +1,9 @@
 """Back to the policy that was live before, or to uniform where there was none."""
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+
+from msgspec import structs
 
 from models.bundle import UNIFORM, Pointer, move_pointer, read_bundle, read_pointer
 from models.error import BundleError, MarqueeError
@@ -10,34 +13,65 @@ from pipelines.registry import Registry
 from pipelines.settings import Settings
 
 
-def rollback(settings: Settings) -> Pointer:
+class RolledBack(Pointer, frozen=True, kw_only=True):
+    """The pointer as a rollback left it, and which versions it stepped over on the way, each with why."""
+
+    passed_over: dict[str, str]
+
+
+def rollback(settings: Settings) -> RolledBack:
     """Go one policy back and withdraw the live one: scorers first, because people wait for them, then the registry.
 
     Before the first policy there was uniform, which scorers then draw. The withdrawn version stays away until a person
-    promotes it; versions that were withdrawn earlier are passed over.
+    promotes it; versions that were withdrawn earlier are passed over, and so are those whose bundle cannot be trusted:
+    what is live is taken back whatever became of the one before it.
 
     Raises:
         MarqueeError: if nothing is live; or the registry cannot be used, in which case the pointer was moved.
-        BundleError: if the bundle to go back to cannot be trusted; nothing is changed.
     """
     root, registry, at = settings.policies_url, Registry(settings.registry_uri), datetime.now(UTC)
     live, before = _live_and_before(settings, registry)
-    version, *earlier = [each for each in before if read_withdrawal(root, each) is None] or [UNIFORM]
-    pointer = Pointer.to_uniform(published_at=at)
-    if version != UNIFORM:
-        manifest = read_bundle(root, version).manifest
-        previous = earlier[0] if earlier else None
-        pointer = Pointer.to(manifest, published_at=at, previous=previous, earlier=tuple(earlier[1:]))
+    passed_over: dict[str, str] = {}
+    pointer = _pointer_back(root, _standing(root, before, passed_over), at, passed_over)
+    version = pointer.version
     if live is not None:
         withdraw(root, live, at=at)
     move_pointer(root, pointer, rollback=True)
-    keep_change(settings, Change(kind=Kind.ROLLBACK, version=version, replaced=live, at=at, by_hand=True), is_new=True)
+    done = Change(kind=Kind.ROLLBACK, version=version, replaced=live, at=at, by_hand=True, passed_over=passed_over)
+    keep_change(settings, done, is_new=True)
     try:
         _restore(registry, version)
     except MarqueeError as error:
         told = f"{version} is live again, but the registry still says {live} is champion: {error}"
         raise MarqueeError(told) from error
-    return pointer
+    return RolledBack(**structs.asdict(pointer), passed_over=passed_over)
+
+
+def _standing(root: str, versions: Iterable[str], passed_over: dict[str, str]) -> list[str]:
+    """Give the versions that are not withdrawn; one of which that cannot be told is passed over."""
+    found = []
+    for version in versions:
+        try:
+            if read_withdrawal(root, version) is None:
+                found.append(version)
+        except BundleError as error:
+            passed_over[version] = str(error)
+    return found
+
+
+def _pointer_back(root: str, versions: Sequence[str], at: datetime, passed_over: dict[str, str]) -> Pointer:
+    """Point to the newest of the versions, which comes first, whose bundle can be trusted; to uniform without one."""
+    for place, version in enumerate(versions):
+        if version == UNIFORM:
+            break
+        try:
+            manifest = read_bundle(root, version).manifest
+        except BundleError as error:
+            passed_over[version] = str(error)
+            continue
+        earlier = tuple(versions[place + 1 :])
+        return Pointer.to(manifest, published_at=at, previous=earlier[0] if earlier else None, earlier=earlier[1:])
+    return Pointer.to_uniform(published_at=at)
 
 
 def _live_and_before(settings: Settings, registry: Registry) -> tuple[str | None, tuple[str, ...]]:

@@ -74,6 +74,7 @@ class CatalogueIndex:
         title_of: `(A + 1,)` int64, the row of each artwork's title.
         titles_bounded: `(T + 1, len(TITLE))` float64, the vectors as policies take them.
         motifs: `(A + 1,)` int64, equal for artworks of the same dominant motif; 0 for none.
+        restricted: by row, those artworks that not everybody may see.
         launched_us: `(A,)` int64, when each artwork may first be shown, microseconds since the epoch.
         known_us: the end of the interval that the vectors are made of, microseconds since the epoch; `ALL_KNOWN` where
             there is none yet.
@@ -95,6 +96,7 @@ class CatalogueIndex:
     title_of: NDArray[np.int64]
     titles_bounded: Floats
     motifs: NDArray[np.int64]
+    restricted: Mapping[int, Artwork]
     launched_us: NDArray[np.int64]
     known_us: int
     n_refused_vectors: int
@@ -149,6 +151,26 @@ class CatalogueIndex:
             ],
         )
 
+    def named(
+        self, title_id: str, artwork_ids: Sequence[str], country: str = "", maturity_limit: int | None = None
+    ) -> Candidates:
+        """List the artworks that a request names for a title, launched and known or not.
+
+        Those that are known and may not be seen there, at that limit, are left out.
+        """
+        entry = self.titles.get(title_id)
+        title_row = UNKNOWN_ROW if entry is None else entry.row
+        found = [(self.artwork_row.get(name, UNKNOWN_ROW), name) for name in artwork_ids]
+        if self.restricted:
+            get = self.restricted.get
+            found = [each for each in found if (of := get(each[0])) is None or of.may_be_seen(country, maturity_limit)]
+        if not found:
+            return Candidates.nothing(title_id, title_row, "no_artwork")
+        rows = np.array([row for row, _ in found], dtype=np.int64)
+        is_own = len(rows) == 1 or bool((rows != UNKNOWN_ROW).all() and (self.title_of[rows] == title_row).all())
+        default = "" if entry is None else entry.default_id
+        return Candidates.of(title_row, rows, [name for _, name in found], default, is_own=is_own)
+
     def _allowed(self, title_id: str, entry: TitleEntry, country: str, maturity_limit: int | None) -> Candidates:
         key = (entry.row, country, maturity_limit)
         found = self._kept.get(key)
@@ -199,6 +221,7 @@ def lay_out(catalogue: Catalogue) -> CatalogueIndex:
         title_of=np.array([*title_of, len(title_ids)], dtype=np.int64),
         titles_bounded=np.zeros((len(title_ids) + 1, len(TITLE))),
         motifs=_motifs(artworks),
+        restricted={row: artwork for row, artwork in enumerate(artworks) if artwork.is_restricted},
         launched_us=launched_us,
         known_us=ALL_KNOWN,
         n_refused_vectors=0,
@@ -224,7 +247,7 @@ def _entry(
         artwork_rows=rows,
         default_id=default,
         all_launched_us=int(launched_us[rows].max(initial=np.iinfo(np.int64).min)),
-        is_restricted=any(artwork.maturity or artwork.countries for artwork in artworks),
+        is_restricted=any(artwork.is_restricted for artwork in artworks),
         whole=(
             Candidates.of(row, rows, ids, default) if ids else Candidates.nothing(title.title_id, row, "no_artwork")
         ),

@@ -6,11 +6,11 @@ import numpy as np
 import structlog
 
 from models.batch import Batch, Floats
-from models.error import MarqueeError
 from models.kernel import CompiledPolicy
-from models.policy import Policy, UniformPolicy
+from models.policy import Policy
 from serving.page_batch import PageBatch
 from serving.policy import LoadedPolicy, is_pmf
+from serving.seldom import Seldom
 
 Step = Callable[[PageBatch], Floats]
 Ladder = Sequence[tuple[str, Step]]
@@ -45,25 +45,28 @@ def unlearned_ladder(loaded: LoadedPolicy | None, reason: str) -> Ladder:
     return (last,) if loaded is None else ((reason, _step(loaded.fallback)), last)
 
 
-def climb_down(ladder: Ladder, pages: PageBatch, version: str) -> tuple[Floats, str]:
+def climb_down(ladder: Ladder, pages: PageBatch, version: str, seldom: Seldom) -> tuple[Floats, str]:
     """Take the first step of the ladder that gives probabilities, and its reason."""
     for reason, step in ladder:
-        pmf = tried(step, pages, version, reason or "live")
+        pmf = tried(step, pages, version, reason or "live", seldom)
         if pmf is not None:
             return pmf, reason
     raise AssertionError("the ladder's last step cannot fail")
 
 
-def tried(step: Step, pages: PageBatch, version: str, name: str) -> Floats | None:
-    """Take one step; None, and a line for the operator, where it gives no probabilities."""
+def tried(step: Step, pages: PageBatch, version: str, name: str, seldom: Seldom) -> Floats | None:
+    """Take one step; None where it gives no probabilities, and a line for the operator where one is due."""
     try:
         pmf = step(pages)
-    except (MarqueeError, ValueError, ArithmeticError, LookupError) as error:
-        _log.error("policy failed", version=version, step=name, n_pages=len(pages.pages), error=str(error))
+        if is_pmf(pmf, pages.offsets):
+            return pmf
+    except Exception as error:
+        # The boundary to the policy: whatever it raises, a bug of its own too, costs the page a step and no more.
+        if seldom.is_due((version, name, type(error))):
+            _log.error("policy failed", version=version, step=name, n_pages=len(pages.pages), error=repr(error))
         return None
-    if is_pmf(pmf, pages.offsets):
-        return pmf
-    _log.error("policy gave no probabilities", version=version, step=name, n_pages=len(pages.pages))
+    if seldom.is_due((version, name)):
+        _log.error("policy gave no probabilities", version=version, step=name, n_pages=len(pages.pages))
     return None
 
 
@@ -78,7 +81,7 @@ def _live(policy: Policy, kernel: CompiledPolicy | None) -> Step:
         within = None if kernel is None else pages.kernel_pages
         return policy.pmf(pages.batch) if kernel is None or within is None else kernel.probabilities(within)
 
-    return uniform if isinstance(policy, UniformPolicy) else pmf
+    return pmf
 
 
 def _step(policy: Policy) -> Step:

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 import structlog
@@ -9,6 +11,16 @@ from structlog.types import EventDict, Processor, WrappedLogger
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 """The request that is being answered, for the lines that are about it."""
+
+
+@contextmanager
+def about_request(request_id: str) -> Iterator[None]:
+    """Name a request in the lines of a block that is about it alone."""
+    token = REQUEST_ID.set(request_id)
+    try:
+        yield
+    finally:
+        REQUEST_ID.reset(token)
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:

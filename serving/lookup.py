@@ -1,7 +1,6 @@
 """One profile's features within a budget: late, stale or broken rows count as missing, and the page says so."""
 
 import asyncio
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -11,8 +10,8 @@ import structlog
 from models.error import ContractError
 from models.identity import is_anonymous
 from serving.features import InMemoryFeatures, OnlineFeatures, ProfileFeatures, ProfileReader
+from serving.seldom import Seldom
 
-_TELL_SECONDS = 10.0
 _log = structlog.get_logger(__name__)
 
 
@@ -58,7 +57,7 @@ class BudgetedLookup:
         # What lies in memory answers at once: a hop to a thread would cost more than the look-up.
         self._inline = type(features) is InMemoryFeatures
         self._reader: ProfileReader | None = None
-        self._told_at = -_TELL_SECONDS
+        self._seldom = Seldom()
 
     async def look_up(self, profile_id: str, at: datetime) -> Lookup:
         """Read a profile's features, or say why the page must do without."""
@@ -66,8 +65,7 @@ class BudgetedLookup:
             found = look_up(self._features, profile_id, at)
         else:
             found = await self._read(profile_id, at)
-        if found.failure and time.monotonic() - self._told_at >= _TELL_SECONDS:
-            self._told_at = time.monotonic()
+        if found.failure and self._seldom.is_due():
             _log.warning("page without features", why=found.failure, detail=found.detail)
         return found
 

@@ -225,8 +225,11 @@ def _asked(request: PageRequest, profile: ProfileFeatures | None, index: Catalog
     title_rows = [row_of(title_id, UNKNOWN_ROW) for title_id in title_ids]
     special = {}
     if any(named):
+        viewer = request.context.country, request.context.maturity_limit
         special = {
-            place: _named(title_ids[place], names, index) for place, names in enumerate(named) if names is not None
+            place: index.named(title_ids[place], names, *viewer)
+            for place, names in enumerate(named)
+            if names is not None
         }
     return AskedPage(
         request, request.context.at(at), profile, index, title_ids, rows, columns, scores, title_rows, special
@@ -250,15 +253,6 @@ def _special(
     return {
         first + place: each for page, first in zip(pages, bounds, strict=False) for place, each in page.special.items()
     }
-
-
-def _named(title_id: str, artworks: tuple[str, ...], index: CatalogueIndex) -> Candidates:
-    """Take the artworks that the request names, whatever the catalogue says."""
-    entry = index.titles.get(title_id)
-    title_row = UNKNOWN_ROW if entry is None else entry.row
-    rows = np.array([index.artwork_row.get(name, UNKNOWN_ROW) for name in artworks], dtype=np.int64)
-    is_own = len(rows) == 1 or bool((rows != UNKNOWN_ROW).all() and (index.title_of[rows] == title_row).all())
-    return Candidates.of(title_row, rows, artworks, "" if entry is None else entry.default_id, is_own=is_own)
 
 
 def _own(pages: Sequence[AskedPage], bounds: Sequence[int], title_keys: Keys) -> Vectors:

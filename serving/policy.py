@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import Batch, Floats
-from models.error import BundleError, MarqueeError
+from models.error import BundleError
 from models.layout import ARTWORK, SHARED
 from models.policy import Policy
 
@@ -67,7 +67,7 @@ def refuse_unusable(loaded: LoadedPolicy) -> None:
         for name, policy in (("policy", loaded.policy), ("fallback", loaded.fallback)):
             try:
                 usable = is_pmf(policy.pmf(batch), batch.offsets)
-            except (MarqueeError, ValueError, ArithmeticError, LookupError) as error:
-                raise BundleError(f"the {name} of {loaded.version} cannot score a page: {error}") from error
+            except Exception as error:  # the boundary to the policy
+                raise BundleError(f"the {name} of {loaded.version} cannot score a page: {error!r}") from error
             if not usable:
                 raise BundleError(f"the {name} of {loaded.version} gives no probabilities")

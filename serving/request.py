@@ -33,8 +33,9 @@ MAX_ARTWORKS = 1_000
 class AskedTitle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """A title to choose an artwork for.
 
-    `artworks`, where given, are the only ones that may be shown, in this order, whatever the catalogue says; otherwise
-    the title's launched artworks are. `score` is the recommender's own opinion. Where they are not given, score and row
+    `artworks`, where given, are the only ones that may be shown, in this order, launched and known or not; otherwise
+    the title's launched artworks are. Either way, what the catalogue does not allow at the context's `country` and
+    `maturity_limit` is left out. `score` is the recommender's own opinion. Where they are not given, score and row
     are 0, and `column` is the title's place in the list.
     """
 

@@ -1,6 +1,7 @@
 """Decides pages: candidates, probabilities, draw and record. Knows neither HTTP nor files."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
@@ -19,23 +20,27 @@ from models.error import MarqueeError
 from models.identity import keys_of
 from models.kernel import CompiledPolicy
 from models.kernel_shape import compiled, hold_to_policy
+from models.policy import UniformPolicy
 from models.shape import SHAPES
 from serving.catalogue_index import CatalogueIndex, build_index, microseconds
 from serving.chosen_page import ChosenPage, chosen_pages
 from serving.features import InMemoryFeatures, OnlineFeatures
-from serving.ladder import Ladder, climb_down, ladder_of, tried, uniform, unlearned_ladder
+from serving.ladder import DefaultPolicy, Ladder, climb_down, ladder_of, tried, uniform, unlearned_ladder
+from serving.log_setup import about_request
 from serving.lookup import Lookup, look_up
 from serving.page_batch import PageBatch, build_page_batch
 from serving.page_id import PageIds, page_ids
 from serving.page_rule import draw_in_turn
 from serving.policy import LoadedPolicy
 from serving.request import PageRequest
+from serving.seldom import Seldom
 from serving.settings import ScorerSettings
 from serving.stage import Laps, Stage
 
 UNIFORM_VERSION = "uniform"
 DEFAULT_VERSION = "default"
 Asked = tuple[Lookup, PageRequest]
+_NOBODY = nullcontext()
 _log = structlog.get_logger(__name__)
 
 
@@ -43,7 +48,7 @@ _log = structlog.get_logger(__name__)
 class _InForce:
     """What pages are decided by; a group takes it once, and so is decided under one version from first to last title.
 
-    `ladder` has the steps of the policy, None where there is none.
+    `ladder` has the steps of the policy; None where there is none, or it is uniform: that knows no step and no rule.
     """
 
     index: CatalogueIndex
@@ -77,7 +82,7 @@ class Scorer:
         new_page_id: PageIds | None = None,
     ) -> None:
         self.features = features
-        self._replacing = Lock()
+        self._replacing, self._seldom = Lock(), Seldom()
         self._in_force = _in_force(index or build_index(Catalogue((), ()), InMemoryFeatures()), policy)
         self._new_page_id = new_page_id or page_ids()
         self._uniform_share = settings.uniform_cell_share
@@ -126,10 +131,13 @@ class Scorer:
         """Choose with features that were read before. Args: laps, told how long scoring and drawing took."""
         return self.choose_all([(lookup, request)], at, laps)[0]
 
-    def choose_all(self, asked: Sequence[Asked], at: datetime, laps: Laps | None = None) -> list[ChosenPage]:
+    def choose_all(
+        self, asked: Sequence[Asked], at: datetime, laps: Laps | None = None, request_ids: Sequence[str] = ()
+    ) -> list[ChosenPage]:
         """Choose for several pages at one moment, all under one version; each is what `choose` makes of it alone.
 
-        Args: asked, each page with its profile's features; at, aware UTC; laps, told how long scoring and drawing took.
+        Args: asked, each page with its profile's features; at, aware UTC; laps, told how long scoring and drawing took;
+        request_ids, each page's, named in log lines that are about it alone.
 
         Returns: the pages in the order in which they were asked for.
         """
@@ -138,7 +146,8 @@ class Scorer:
         groups = self._groups(asked, now)
         while groups:
             group = groups.pop()
-            pages = self._group(group, [asked[place] for place in group.places], at, now, laps)
+            with about_request(request_ids[group.places[0]]) if request_ids and len(group.places) == 1 else _NOBODY:
+                pages = self._group(group, [asked[place] for place in group.places], at, now, laps)
             if pages is None:
                 # One page must not take others down with it: each climbs down the ladder by itself.
                 alone = zip(group.places, group.cells, strict=True)
@@ -159,10 +168,22 @@ class Scorer:
         loaded = now.policy
         batch = build_page_batch([(request, lookup.profile)], now.index, at)
         version = DEFAULT_VERSION if loaded is None else loaded.version
-        pmf, failure = climb_down(unlearned_ladder(loaded, reason), batch, version)
+        pmf, failure = climb_down(unlearned_ladder(loaded, reason), batch, version, self._seldom)
         laps.end(Stage.SCORE)
         verdict = _Verdict(version, [Cell.LIVE], pmf, [failure])
         return self._drawn(batch, [lookup], at, verdict, laps)[0]
+
+    def choose_default(
+        self, lookup: Lookup, request: PageRequest, at: datetime, laps: Laps | None = None
+    ) -> ChosenPage:
+        """Choose each title's default artwork, with probability 1: for a page that could not be decided otherwise."""
+        laps, now = laps or Laps(), self._in_force
+        (group,) = self._groups([(lookup, request)], now)
+        batch = build_page_batch([(request, lookup.profile)], now.index, at)
+        pmf = DefaultPolicy(batch).pmf(batch.batch)
+        laps.end(Stage.SCORE)
+        version = UNIFORM_VERSION if group.is_uniform or now.policy is None else now.policy.version
+        return self._drawn(batch, [lookup], at, _Verdict(version, group.cells, pmf, ["best_failed"]), laps)[0]
 
     def _groups(self, asked: Sequence[Asked], now: _InForce) -> list[_Group]:
         """Tell which pages are decided together: those that are drawn uniformly, those of the live policy, or alone."""
@@ -191,11 +212,11 @@ class Scorer:
         else:
             version = now.policy.version
             if is_alone:
-                pmf, failure = climb_down(now.ladder, batch, version)
+                pmf, failure = climb_down(now.ladder, batch, version, self._seldom)
             else:
                 name, live = now.ladder[0]
                 are_own = all(page.is_own for page in batch.pages)
-                pmf = tried(live, batch, version, name or "live") if are_own else None
+                pmf = tried(live, batch, version, name or "live", self._seldom) if are_own else None
         laps.end(Stage.SCORE)
         if pmf is None:
             return None
@@ -257,7 +278,8 @@ def _in_force(index: CatalogueIndex, policy: LoadedPolicy | None) -> _InForce:
         except MarqueeError as error:
             kernel = None
             _log.error("policy not compiled", version=policy.version, error=str(error))
-    return _InForce(index, policy, kernel, None if policy is None else ladder_of(policy, kernel))
+    is_uniform = policy is None or isinstance(policy.policy, UniformPolicy)
+    return _InForce(index, policy, kernel, None if policy is None or is_uniform else ladder_of(policy, kernel))
 
 
 def _guaranteed(now: _InForce, batch: PageBatch) -> Floats:

@@ -18,21 +18,29 @@ from serving.event_log import EventLog
 from serving.event_recovery import recover
 from serving.group_commit import GroupCommit
 from serving.late_features import LateFeatures
+from serving.log_setup import REQUEST_ID, about_request
 from serving.lookup import BudgetedLookup
 from serving.metric import Metrics
 from serving.pace import unhurried
 from serving.policy import PolicySource, refuse_unusable
 from serving.request import EventsRequest, PageRequest
 from serving.scorer import UNIFORM_VERSION, Asked, Scorer
+from serving.seldom import Seldom
 from serving.settings import ScorerSettings
 from serving.stage import Laps, Stage
 from serving.status import Readiness
 from serving.together import Together
 
 Clock = Callable[[], datetime]
+_Waiting = tuple[Asked, str]
+"""A page that waits for its group, and the id of its request."""
+
 _TICK_SECONDS = 1.0
 _MOST_TOGETHER = 16
 """Pages decided at once: what costs once for all of them is little by then; of more, the first wait for the last."""
+
+_MOST_TITLES_TOGETHER = 800
+"""Titles decided at once, or those of one page: pages that come meanwhile wait for all of them."""
 
 _log = structlog.get_logger(__name__)
 
@@ -77,7 +85,8 @@ class Service:
             durability=settings.log_durability,
         )
         self.metrics.log_lag.set_function(self._log.lag_seconds)
-        self._together = Together(self._decide, most=_MOST_TOGETHER)
+        self._seldom = Seldom()
+        self._together = Together(self._decide, most=_MOST_TOGETHER, weigh=_n_titles, heaviest=_MOST_TITLES_TOGETHER)
         self._tasks: list[asyncio.Task[None]] = []
         self._is_ending = Event()
         self._told: dict[str, str] = {}
@@ -92,14 +101,28 @@ class Service:
         laps = laps or Laps()
         lookup = await self._lookup.look_up(request.profile_id, self._clock())
         laps.end(Stage.FEATURES)
-        decided = await self._together.ask((lookup, request))
+        decided = await self._together.ask(((lookup, request), REQUEST_ID.get("")))
         laps.went_along(decided.laps, Stage.SCORE)
         return decided.answer
 
-    async def _decide(self, asked: Sequence[Asked]) -> list["_Decided"]:
-        """Decide pages that wait together: at one moment, under one version, with one write to the log."""
+    async def _decide(self, waiting: Sequence[_Waiting]) -> Sequence["_Decided | BaseException"]:
+        """Decide pages that wait together; where that fails, each alone, so that none is harmed by the others."""
+        try:
+            return await self._decided(waiting)
+        except Exception as error:
+            if len(waiting) == 1:
+                raise
+            if self._seldom.is_due(("group", type(error))):
+                _log.exception("pages could not be decided together", n_pages=len(waiting))
+        # What the log may hold of the group was shown to nobody.
+        alone = await asyncio.gather(*[self._decided([each]) for each in waiting], return_exceptions=True)
+        return [each if isinstance(each, BaseException) else each[0] for each in alone]
+
+    async def _decided(self, waiting: Sequence[_Waiting]) -> list["_Decided"]:
+        """Decide pages at one moment, under one version, with one write to the log."""
         laps, at = Laps(), self._clock()
-        pages = self.scorer.choose_all(asked, at, laps) if self._log.failure is None else None
+        asked = [each for each, _ in waiting]
+        pages = self._chosen(asked, at, laps, [name for _, name in waiting]) if self._log.failure is None else None
         answers = None if pages is None else await self._logged(asked, pages, at, laps)
         if pages is None or answers is None:
             self.metrics.log_failures.inc(len(asked))
@@ -107,6 +130,18 @@ class Service:
             answers = _answers(asked, pages, unlogged=True)
         self.metrics.decided([intent for page in pages for intent in page.intents])
         return [_Decided(answer, laps) for answer in answers]
+
+    def _chosen(self, asked: Sequence[Asked], at: datetime, laps: Laps, request_ids: Sequence[str]) -> list[ChosenPage]:
+        """Choose for pages; for one alone by its titles' defaults where nothing else can."""
+        try:
+            return self.scorer.choose_all(asked, at, laps, request_ids)
+        except Exception as error:
+            if len(asked) > 1:
+                raise
+            if self._seldom.is_due(("page", type(error))):
+                with about_request(request_ids[0]):
+                    _log.exception("page decided by its titles' defaults")
+        return [self.scorer.choose_default(*asked[0], at, laps)]
 
     async def _logged(
         self, asked: Sequence[Asked], pages: Sequence[ChosenPage], at: datetime, laps: Laps
@@ -280,6 +315,11 @@ class Service:
         elif failure is not None and self._told.get("log") != str(failure):
             self._told["log"] = str(failure)
             _log.error("event log cannot be written", error=str(failure))
+
+
+def _n_titles(waiting: _Waiting) -> int:
+    (_, request), _ = waiting
+    return len(request.titles)
 
 
 def _answers(asked: Sequence[Asked], pages: Sequence[ChosenPage], *, unlogged: bool = False) -> list[PageAnswer]:

@@ -1,5 +1,8 @@
 """A policy laid out over a catalogue says what it says itself, whatever its shape and rule."""
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.batch import Batch
+from models.compact import COMPACT
 from models.draw import draw
 from models.exploration import Exploration, ExplorationKind
 from models.kernel import ArtworkTable, KernelPages, random_page
@@ -14,7 +18,7 @@ from models.kernel_shape import compiled, hold_to_policy
 from models.launch import LaunchBudget
 from models.layout import ARTWORK, FAMILIARITY_PART, TITLE
 from models.shape import SHAPES
-from tests.models.example import EXAMPLES, random_keys
+from tests.models.example import EXAMPLES, random_keys, random_thompson
 
 Rows = NDArray[np.int64]
 
@@ -151,6 +155,38 @@ def test_a_page_says_the_same_to_the_last_bit_alone_and_with_any_others(shape, r
         np.testing.assert_array_equal(expected, pmf[first:stop])
         mine = (first <= chosen) & (chosen < stop)
         np.testing.assert_array_equal(_drawn(expected, own), chosen[mine] - first)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.kind))
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.KIND)
+def test_titles_cut_into_runs_say_the_same_to_the_last_bit(shape, rule, monkeypatch) -> None:
+    made = compiled(EXAMPLES[shape](rule), example_table())
+    for seed in range(5):
+        batch, rows, page_of = _together(_random_pages(example_table(), np.random.default_rng(seed), [40, 1, 100, 7]))
+        pages = KernelPages.of(batch, rows, page_of)
+        whole = made.probabilities(pages)
+        for most in (1, 5, 64, 333):
+            monkeypatch.setattr("models.kernel._MOST_AT_ONCE", most)
+            np.testing.assert_array_equal(made.probabilities(pages), whole)
+        monkeypatch.undo()
+
+
+def test_many_candidates_take_no_more_memory_at_once_than_some() -> None:
+    rng, table = np.random.default_rng(5), example_table(n_titles=200, n_artworks=150)
+    policy = replace(
+        random_thompson(RULES[0]),
+        weights=rng.normal(size=(64, len(COMPACT))),
+        bias=rng.normal(size=(len(random_keys()), 64)).astype(np.float32),
+        unknown_bias=rng.normal(size=64),
+    )
+    rows = np.arange(len(table.keys))
+    pages = KernelPages.of(random_page(table, rows, np.full(200, 150), 1), rows)
+    made = compiled(policy, table)
+    tracemalloc.start()
+    made.probabilities(pages)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6, "64 scores for each of 30,000 candidates are 15 MB, and many such arrays are made"
 
 
 def test_a_compilation_of_another_policy_is_refused() -> None:

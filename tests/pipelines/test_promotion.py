@@ -340,6 +340,49 @@ def test_a_rollback_reaches_scorers_even_when_the_registry_is_broken_and_says_so
         publish_champion(settings)
 
 
+def test_a_rollback_steps_over_bundles_that_cannot_be_trusted_and_says_which(
+    settings: Settings, rounds: Rounds, tmp_path: Path
+) -> None:
+    first = go_live(settings, rounds, 1, "uniform")
+    second = go_live(settings, rounds, 1, "best-artwork")
+    third = go_live(settings, rounds, 2, "best-artwork")
+    go_live(settings, rounds, 2, "vw-epsilon")
+    bundles = tmp_path / "policies" / "bundles"
+    (bundles / third / "manifest.json").unlink()
+    flipped = bytearray((bundles / second / "policy.npz").read_bytes())
+    flipped[-1] ^= 1
+    (bundles / second / "policy.npz").write_bytes(flipped)
+
+    done = rollback(settings)
+
+    assert (done.version, done.before) == (first, ())
+    assert list(done.passed_over) == [third, second]
+    assert "manifest.json" in done.passed_over[third]
+    assert "policy.npz must have SHA-256" in done.passed_over[second]
+    assert changes(settings)[-1].passed_over == done.passed_over
+    live, champion = read_pointer(settings.policies_url), Registry(settings.registry_uri).champion()
+    assert live is not None
+    assert champion is not None
+    assert live.version == champion.bundle_version == first
+
+    go_live(settings, rounds, 2, "best-artwork")
+    (bundles / first / "fallback.npz").unlink()
+    done = rollback(settings)
+    assert done.is_uniform
+    assert list(done.passed_over) == [first]
+
+
+def test_a_rollback_steps_over_what_may_have_been_withdrawn(settings: Settings, rounds: Rounds, tmp_path: Path) -> None:
+    first = go_live(settings, rounds, 1, "uniform")
+    second = go_live(settings, rounds, 1, "best-artwork")
+    go_live(settings, rounds, 2, "vw-epsilon")
+    garbled = tmp_path / "policies" / "withdrawn" / f"{second}.json"
+    garbled.parent.mkdir(exist_ok=True)
+    garbled.write_text("{")
+    done = rollback(settings)
+    assert (done.version, list(done.passed_over)) == (first, [second])
+
+
 def test_there_is_nothing_to_roll_back_before_the_first_policy(settings: Settings) -> None:
     with pytest.raises(MarqueeError, match="nothing was ever published"):
         rollback(settings)

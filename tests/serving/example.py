@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
+import structlog
 import uvicorn
+from structlog.types import EventDict
 
 from models.batch import Batch, Floats
 from models.catalogue import Artwork, Catalogue, Title
@@ -20,6 +23,7 @@ from models.event import Event, decode_line
 from models.segment import find_segments
 from serving.catalogue_file import write_catalogue
 from serving.features import InMemoryFeatures, OnlineFeatures
+from serving.log_setup import REQUEST_ID
 from serving.policy import LoadedPolicy, PolicySource
 from serving.server import build_app, server_config
 from serving.service import Clock, Service, utc_now
@@ -145,6 +149,18 @@ def metric(server: Running, name: str) -> float:
     """Sum a metric over its labels."""
     lines = server.client.get("/metrics").text.splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
+
+
+def noting_logger(lines: list[dict[str, Any]]) -> Any:
+    """A logger that puts its lines there, whatever else ran in this process may have configured structlog for."""
+
+    def note(_logger: object, _method: str, line: EventDict) -> EventDict:
+        lines.append({"request_id": REQUEST_ID.get(""), **line})
+        raise structlog.DropEvent
+
+    return structlog.wrap_logger(
+        structlog.PrintLogger(), processors=[note], wrapper_class=structlog.make_filtering_bound_logger(0)
+    )
 
 
 def free_port() -> int:

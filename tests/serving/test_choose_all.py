@@ -24,7 +24,7 @@ from serving.request import AskedContext, AskedTitle, PageRequest
 from serving.scorer import Asked, Scorer
 from serving.settings import ScorerSettings
 from tests.models.example import EXAMPLES
-from tests.serving.example import NOW, BrokenPolicy, TiltedPolicy, example_catalogue, loaded
+from tests.serving.example import NOW, BrokenPolicy, TiltedPolicy, example_catalogue, loaded, noting_logger
 
 RNG = np.random.default_rng(11)
 CATALOGUE = example_catalogue(12, 5)
@@ -122,7 +122,7 @@ class _Failing:
         return pmf
 
 
-@pytest.mark.parametrize("error", [ValueError("a bug"), float("nan"), 0.7])
+@pytest.mark.parametrize("error", [ValueError("a bug"), TypeError("a bug"), float("nan"), 0.7])
 def test_a_page_that_fails_climbs_down_alone(error) -> None:
     scorer = _scorer(EXAMPLES[SHAPES[0]](Exploration(ExplorationKind.EPSILON, 0.2)))
     asked = [(lookup, PageRequest(profile_id=f"p{n}", titles=("t0", "t1"))) for n, lookup in enumerate([Lookup()] * 4)]
@@ -147,6 +147,22 @@ def test_every_page_of_a_group_steps_down_where_the_policy_is_broken() -> None:
         "fallback:policy_failed",
         "fallback:unknown_title",
     }
+
+
+def test_what_fails_for_every_page_is_told_once_for_each_step_and_error(monkeypatch) -> None:
+    told: list[dict[str, object]] = []
+    monkeypatch.setattr("serving.ladder._log", noting_logger(told))
+    broken = BrokenPolicy(TypeError("no"))
+    scorer = _scorer(broken)
+    for policy in (broken, BrokenPolicy(KeyError("no")), broken):
+        scorer.policy = LoadedPolicy("v1", policy, broken)
+        for seed in range(5):
+            scorer.choose_all(_asked(seed, 5), NOW)
+    assert [(line["step"], line["error"]) for line in told] == [
+        ("live", "TypeError('no')"),
+        ("policy_failed", "TypeError('no')"),
+        ("live", "KeyError('no')"),
+    ]
 
 
 def test_a_group_is_of_one_version_whenever_policies_swap() -> None:

@@ -152,7 +152,8 @@ def test_a_store_that_is_slow_costs_the_budget_and_the_profile(tmp_path: Path) -
 
 def test_a_policy_that_fails_on_a_page_steps_down_to_the_best_artwork(tmp_path: Path) -> None:
     with ladder(settings_in(tmp_path), policies=ListedPolicies()) as found:
-        for broken in (BrokenPolicy(ValueError("a bug")), BrokenPolicy(float("nan")), BrokenPolicy(2.0)):
+        errors = [kind("a bug") for kind in (ValueError, TypeError, AttributeError, MemoryError, RuntimeError)]
+        for broken in map(BrokenPolicy, (*errors, float("nan"), 2.0)):
             found.server.service.scorer.policy = LoadedPolicy(found.version, broken, found.best)
             found.check(found.best, "fallback:policy_failed")
 

@@ -8,6 +8,7 @@ import pytest
 from models.catalogue import Catalogue
 from models.exploration import Exploration, ExplorationKind
 from models.linear import LinearPolicy
+from models.policy import UniformPolicy
 from serving.catalogue_index import build_index
 from serving.features import InMemoryFeatures
 from serving.lookup import COLD
@@ -103,6 +104,15 @@ def test_motifs_repeat_less_the_stronger_the_rule(tmp_path) -> None:
 def test_the_uniform_cell_knows_no_rule(tmp_path) -> None:
     page = _scorer(tmp_path, 0.05, _policy(), uniform=1.0).choose(COLD, PageRequest(profile_id="p", titles=TITLES), NOW)
     assert page.propensities == [0.25] * 6
+
+
+@pytest.mark.parametrize("policy", [None, LoadedPolicy("uniform", UniformPolicy(), UniformPolicy())])
+def test_uniform_knows_no_rule_whether_nothing_was_published_or_all_was_withdrawn(tmp_path, policy) -> None:
+    scorer = _scorer(tmp_path, 0.05, _policy())
+    scorer.policy = policy
+    asked = [(COLD, PageRequest(profile_id=f"p{n}", titles=TITLES)) for n in range(3)]
+    for page in (*scorer.choose_all(asked, NOW), scorer.choose(*asked[0], NOW)):
+        assert (page.policy_version, page.propensities, set(page.intents)) == ("uniform", [0.25] * 6, {"live"})
 
 
 def test_a_title_that_has_nothing_but_the_guarantee_keeps_it() -> None:

@@ -103,7 +103,7 @@ def test_a_garbled_pointer_is_refused_once_and_a_good_one_taken_at_once(tmp_path
     assert source.poll() is not None
 
 
-@pytest.mark.parametrize("answer", [float("nan"), -1.0, 0.9, ValueError("broken")])
+@pytest.mark.parametrize("answer", [float("nan"), -1.0, 0.9, ValueError("broken"), TypeError("broken")])
 def test_a_policy_that_gives_no_probabilities_is_refused_before_it_goes_live(answer: float | Exception) -> None:
     good, bad = TiltedPolicy(1.0), BrokenPolicy(answer)
     refuse_unusable(LoadedPolicy("v", good, good))

@@ -226,7 +226,8 @@ def test_an_error_of_our_own_is_a_json_answer_without_a_stack_trace(
     )
     monkeypatch.setattr("serving.guard._log", logger)
     with running(settings_in(tmp_path)) as server:
-        monkeypatch.setattr(server.service.scorer, "choose_all", fail)
+        for step in ("choose_all", "choose_default"):
+            monkeypatch.setattr(server.service.scorer, step, fail)
         answer = server.client.post("/v1/pages", json=PAGE)
         assert answer.status_code == 500
         assert json.loads(answer.text) == {"error": {"status": 500, "field": "", "message": "internal error"}}

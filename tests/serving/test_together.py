@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 
 import pytest
 
@@ -41,6 +42,47 @@ def test_more_than_fit_are_cut_into_groups_in_their_order() -> None:
         together = Together(doubling, most=3)
         assert await asyncio.gather(*map(together.ask, range(7))) == [2 * n for n in range(7)]
         assert doubling.groups == [[0, 1, 2], [3, 4, 5], [6]]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("weights", "groups"),
+    [
+        ([4, 4, 4, 4, 4], [[4, 4], [4, 4], [4]]),
+        ([11, 1, 30, 30, 2, 2], [[11], [1], [30], [30], [2, 2]]),
+        ([1] * 9, [[1] * 8, [1]]),
+        ([9, 1, 10, 1, 9], [[9, 1], [10], [1, 9]]),
+    ],
+)
+def test_a_group_is_no_heavier_than_it_may_be_and_what_is_heavier_goes_alone(weights, groups) -> None:
+    async def run() -> None:
+        doubling = Doubling()
+        together = Together(doubling, most=8, weigh=lambda each: each, heaviest=10)
+        assert await asyncio.gather(*map(together.ask, weights)) == [2 * each for each in weights]
+        assert doubling.groups == groups
+        assert together._weight == 0
+
+    asyncio.run(run())
+
+
+def test_a_group_that_is_heavy_enough_waits_for_none_under_way() -> None:
+    async def run() -> None:
+        doubling = Doubling()
+        together = Together(doubling, most=8, weigh=lambda each: each, heaviest=10)
+        doubling.gate.clear()
+        waiting = []
+        for each in (1, 6, 5):
+            waiting.append(asyncio.create_task(together.ask(each)))
+            await asyncio.sleep(0.01)
+        assert doubling.groups == [[1], [6]], "five more would be too much, and wait"
+        waiting[-1].cancel()
+        await asyncio.sleep(0.01)
+        waiting.append(asyncio.create_task(together.ask(10)))
+        await asyncio.sleep(0.01)
+        assert doubling.groups == [[1], [6], [10]], "who has left weighs nothing"
+        doubling.gate.set()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     asyncio.run(run())
 
@@ -94,6 +136,42 @@ def test_an_error_reaches_everybody_of_the_group_and_nobody_else() -> None:
         assert await together.ask(3) == 6
 
     asyncio.run(run())
+
+
+def test_one_of_a_group_may_be_told_an_error_that_is_its_own() -> None:
+    async def answer(asked: Sequence[int]) -> list[int | BaseException]:
+        return [RuntimeError("thirteen") if each == 13 else 2 * each for each in asked]
+
+    async def run() -> None:
+        together = Together(answer, most=8)
+        found = await asyncio.gather(*map(together.ask, (1, 13, 2)), return_exceptions=True)
+        assert [found[0], str(found[1]), found[2]] == [2, "thirteen", 4]
+
+    asyncio.run(run())
+
+
+def test_a_group_runs_in_the_context_of_nobody_that_asked() -> None:
+    name: ContextVar[str] = ContextVar("name")
+    seen: list[str] = []
+
+    async def answer(asked: Sequence[int]) -> Sequence[int]:
+        seen.append(name.get("nobody"))
+        name.set("a group of before")
+        await asyncio.sleep(0.01)
+        return asked
+
+    async def run() -> None:
+        together = Together(answer, most=2)
+
+        async def ask(n: int) -> int:
+            name.set(str(n))
+            return await together.ask(n)
+
+        assert await asyncio.gather(*map(ask, range(5))) == list(range(5))
+        assert await asyncio.create_task(ask(5)) == 5
+
+    asyncio.run(run())
+    assert seen == ["nobody"] * 4
 
 
 def test_too_few_answers_are_an_error_and_no_hanging() -> None:
