@@ -63,7 +63,8 @@ class FeastFeatures:
             views = [store.get_feature_view(name) for name in (*_PROFILE_VIEWS, *_BULK_VIEWS)]
         except (FeastError, DecodeError) as error:
             raise ContractError(f"the feature store must serve {FEATURE_SERVICE}: {error}") from error
-        except OSError as error:
+        except Exception as error:
+            # A registry may lie in a file, a bucket or a database, each with a client and errors of its own.
             raise FeatureUnavailableError(f"the feature store's registry cannot be read: {error}") from error
         online = store.provider.online_store
         self._packed = online if isinstance(online, PackedOnlineStore) and not by_feast else None
