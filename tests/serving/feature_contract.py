@@ -68,7 +68,8 @@ def check_online_features(open_with: Callable[[Rows], OnlineFeatures]) -> None:
 
 def _check_bulk(read: Callable[[list[str]], KnownVectors], known: dict[str, Vectors], width: int) -> None:
     ids = [*reversed(known), "unknown", *known]
-    found, known_us = read(ids)
+    found, known_us, n_refused = read(ids)
+    assert n_refused == 0
     assert known_us == microseconds(NOW)
     assert found.shape == (len(ids), width)
     assert found.dtype == np.float32
