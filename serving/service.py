@@ -293,18 +293,26 @@ class Service:
         def swap() -> None:
             began = time.perf_counter()
             loaded = self._policies.poll()
-            if loaded is not None:
+            if loaded is None:
+                return
+            try:
                 refuse_unusable(loaded)
                 self.scorer.policy = loaded
-                self.metrics.policy_swaps.inc()
-                self.metrics.swap_seconds.observe(time.perf_counter() - began)
-                _log.info("policy in force", version=loaded.version)
+            except Exception:
+                self._policies.take_back()
+                raise
+            self._told.pop("bundle", "")
+            self.metrics.policy_swaps.inc()
+            self.metrics.swap_seconds.observe(time.perf_counter() - began)
+            _log.info("policy in force", version=loaded.version)
 
         try:
             self._attempt("policy", swap)
         except BundleError as error:
-            self.metrics.bundles_refused.inc()
-            _log.error("bundle refused", error=str(error))
+            if self._told.get("bundle") != str(error):
+                self.metrics.bundles_refused.inc()
+                _log.error("bundle refused", error=str(error))
+            self._told["bundle"] = str(error)
 
     def _attempt(self, of: str, step: Callable[[], object]) -> bool:
         """Do a step that may fail and is tried again later: failures are counted, and logged when they change.

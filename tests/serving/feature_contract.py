@@ -76,7 +76,7 @@ def _check_bulk(read: Callable[[list[str]], KnownVectors], known: dict[str, Vect
     zeros = np.zeros(width, dtype=np.float32)
     np.testing.assert_array_equal(found, np.stack([known.get(name, zeros) for name in ids]))
     many = [f"unknown-{number}" for number in range(_MORE_THAN_A_CHUNK)] + ids
-    further, further_us = read(many)
+    further, further_us, _ = read(many)
     assert further_us == known_us
     assert not further[:_MORE_THAN_A_CHUNK].any()
     np.testing.assert_array_equal(further[_MORE_THAN_A_CHUNK:], found)
