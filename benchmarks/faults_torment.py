@@ -33,7 +33,7 @@ from serving.status import Readiness
 _DISK = "256m"
 _SWAP_SECONDS = 5.0
 _MOTIF_FACTOR = 0.3
-_NOBODY = Readiness(ready=False, log="", features="", policy_version="", n_titles=0, n_artworks=0)
+_NOBODY = Readiness(ready=False, log="", features="", catalogue="", policy_version="", n_titles=0, n_artworks=0)
 _UNDISTURBED_SECONDS = 0.5
 _FAULT_SECONDS = 1.0
 _LEARNED_AT = datetime(2026, 1, 1, tzinfo=UTC)

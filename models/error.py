@@ -2,6 +2,7 @@
 
     MarqueeError
     ├── ContractError (also ValueError)   a record, file or table is not what its contract says
+    │   ├── NotAppliedError               a home whose feature store was never made
     │   └── SkewError                     what was served is not what training would learn from
     ├── NoOverlapError                    the target policy never does what the log did
     ├── StaleModelError                   a policy trained on older data than the one it would replace
@@ -24,6 +25,10 @@ class MarqueeError(Exception):
 
 class ContractError(MarqueeError, ValueError):
     """A record, file or table breaks its contract."""
+
+
+class NotAppliedError(ContractError):
+    """No feature definitions were applied to a home yet."""
 
 
 class SkewError(ContractError):

@@ -28,8 +28,9 @@ class Folder:
             return bytes(self._files.cat_file(f"{self._root}/{path}"))
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise BundleError(f"cannot read {self.url}/{path}: {error}") from error
+        except Exception as error:
+            # The boundary to whatever store: the errors of its client need be neither `OSError` nor ours.
+            raise BundleError(f"cannot read {self.url}/{path}: {str(error) or repr(error)}") from error
 
     def replace(self, path: str, content: bytes) -> None:
         """Write a file under a name that nobody reads and move it in place: readers see the old or the new, whole."""

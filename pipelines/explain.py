@@ -165,5 +165,5 @@ def _online(settings: Settings) -> OnlineFeatures:
 
 def _state(store: OnlineFeatures, lookup: Lookup) -> str:
     if isinstance(store, LateFeatures) and store.state != "ok":
-        return store.state
+        return store.detail or store.state
     return f"{lookup.failure}: {lookup.detail}" if lookup.failure else "ok"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+import structlog
 
 from models.error import ContractError
 from serving.features import KnownVectors, Vectors
@@ -18,16 +19,40 @@ from serving.packed_row import NEVER, stamps, unpack_arrays
 _CHUNK: Final = 1_000
 """Rows read in one call, and compared."""
 
+_log = structlog.get_logger(__name__)
+
 _Rows = list[bytes | None]
+
+
+class Refusals:
+    """Counts rows that count as missing because they break their contract, and tells of them in one line."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._first = ""
+
+    def add(self, error: ContractError) -> None:
+        """Count a row; args: error, which names it."""
+        self._first = self._first or str(error)
+        self.n += 1
+
+    def tell(self) -> None:
+        """Log how many there are, and what is wrong with the first."""
+        if self.n:
+            _log.warning("rows refused, served as zeros", n_rows=self.n, first=self._first)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Chunk:
-    """Rows as they were read; their vectors, `(n, width)`, and when the newest was known, microseconds since 1970."""
+    """Rows as they were read; their vectors, `(n, width)`, and when the newest was known, microseconds since 1970.
+
+    `n_refused` of them count as missing.
+    """
 
     rows: _Rows
     vectors: Vectors
     known_us: int
+    n_refused: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,8 +80,8 @@ class BulkVectors:
     def read(self, ids: Sequence[str]) -> KnownVectors:
         """Read `(n, width)` vectors; zeros where there is no row, or none with a vector.
 
-        Raises:
-            ContractError: naming the id whose row is not in the layout, or whose vector has another width.
+        A row that is not in the layout, or whose vector has another width, counts as missing: it is one of many, and
+        the others are not to blame. It is logged when it is first read.
         """
         last, asked = self._last, list(ids)
         now = _Reading(asked, self._keys(last, asked))
@@ -72,7 +97,8 @@ class BulkVectors:
             rest()
         self._last = now
         known_us = max((chunk.known_us for chunk in now.chunks.values()), default=NEVER)
-        return KnownVectors(out, None if known_us == NEVER else known_us)
+        n_refused = sum(chunk.n_refused for chunk in now.chunks.values())
+        return KnownVectors(out, None if known_us == NEVER else known_us, n_refused)
 
     def _keys(self, last: _Reading, ids: list[str]) -> list[bytes]:
         if ids == last.ids:
@@ -85,14 +111,20 @@ class BulkVectors:
 
     def _taken_apart(self, rows: _Rows, ids: list[str]) -> _Chunk:
         vectors, known_us = np.zeros((len(rows), self._width), dtype=np.float32), NEVER
+        refused = Refusals()
         for place, row in enumerate(rows):
-            vector = None if row is None else unpack_arrays(row, ids[place]).get("vector")
-            if row is None or vector is None:
+            try:
+                vector = None if row is None else unpack_arrays(row, ids[place]).get("vector")
+                if row is None or vector is None:
+                    continue
+                vectors[place] = checked(vector, self._width, ids[place])
+            except ContractError as error:
+                refused.add(error)
                 continue
-            vectors[place] = checked(vector, self._width, ids[place])
             known_us = max(known_us, stamps(row)[0])
             rest()
-        return _Chunk(rows, vectors, known_us)
+        refused.tell()
+        return _Chunk(rows, vectors, known_us, refused.n)
 
 
 def checked(vector: Vectors, width: int, whose: str) -> Vectors:

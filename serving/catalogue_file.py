@@ -77,7 +77,7 @@ def read_catalogue(path: Path) -> Catalogue:
         table = pq.read_table(path, partitioning=None)
     except FileNotFoundError as error:
         raise no_catalogue(path) from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise ContractError(f"not a readable parquet file: {path}: {error}") from error
     for field in _ELIGIBILITY_SCHEMA:
         if field.name not in table.schema.names:
@@ -88,7 +88,8 @@ def read_catalogue(path: Path) -> Catalogue:
             raise ContractError(f"column {field.name} must be {field.type}, got {found} ({path})")
     try:
         return _parse(_rows(table.select(SCHEMA.names)))
-    except ContractError as error:
+    except (ValueError, OverflowError) as error:
+        # Ours, or Python's about a moment or a text that it cannot hold.
         raise ContractError(f"{error} ({path})") from error
 
 

@@ -78,7 +78,8 @@ class CatalogueIndex:
         launched_us: `(A,)` int64, when each artwork may first be shown, microseconds since the epoch.
         known_us: the end of the interval that the vectors are made of, microseconds since the epoch; `ALL_KNOWN` where
             there is none yet.
-        n_refused_vectors: how many vectors were not finite and are served as zeros.
+        n_refused_vectors: how many vectors were not finite, or of rows that break their contract, and are served as
+            zeros.
     """
 
     titles: Mapping[str, TitleEntry]
@@ -118,7 +119,7 @@ class CatalogueIndex:
         known_us = min((each.known_us for each in (titles, artworks) if each.known_us is not None), default=ALL_KNOWN)
         title_vectors, n_bad_titles = _padded(titles.vectors, len(TITLE))
         artwork_vectors, n_bad_artworks = _padded(artworks.vectors, len(ARTWORK))
-        n_refused = n_bad_titles + n_bad_artworks
+        n_refused = n_bad_titles + n_bad_artworks + titles.n_refused + artworks.n_refused
         both = ((title_vectors, self.title_vectors), (artwork_vectors, self.artwork_vectors))
         is_same = (known_us, n_refused) == (self.known_us, self.n_refused_vectors)
         if is_same and all(np.array_equal(new, old) for new, old in both):

@@ -6,6 +6,7 @@ from models.catalogue import Catalogue
 from serving.catalogue_file import no_catalogue, read_catalogue
 from serving.catalogue_index import CatalogueIndex, lay_out
 from serving.features import OnlineFeatures
+from serving.status import CatalogueState
 
 
 class CatalogueRefresh:
@@ -13,9 +14,12 @@ class CatalogueRefresh:
 
     A night's rows arrive view by view and batch by batch, and a reading may fall between. So vectors that are others
     than before are taken once two readings in turn agree on them; the first ones of a file are taken at once.
+
+    `state` is how the last reading of the file went.
     """
 
     def __init__(self, path: Path, features: OnlineFeatures) -> None:
+        self.state = CatalogueState.UNREAD
         self._path = path
         self._features = features
         self._index = lay_out(Catalogue((), ()))
@@ -53,9 +57,14 @@ class CatalogueRefresh:
     def _read_file(self) -> None:
         try:
             found = self._path.stat()
+            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+            if stamp != self._seen:
+                self._index, self._next, self._is_bare = lay_out(read_catalogue(self._path)), None, True
+                self._seen = stamp
         except FileNotFoundError as error:
+            self.state = CatalogueState.MISSING
             raise no_catalogue(self._path) from error
-        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
-        if stamp != self._seen:
-            self._index, self._next, self._is_bare = lay_out(read_catalogue(self._path)), None, True
-            self._seen = stamp
+        except Exception:
+            self.state = CatalogueState.REFUSED
+            raise
+        self.state = CatalogueState.OK

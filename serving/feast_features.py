@@ -10,7 +10,7 @@ import numpy as np
 
 from models.error import ContractError, FeatureUnavailableError
 from models.layout import ARTWORK, FEATURE_SERVICE, PROFILE, TITLE
-from serving.bulk_vectors import BulkVectors, checked
+from serving.bulk_vectors import BulkVectors, Refusals, checked
 from serving.feature_store import open_feature_store
 from serving.features import KnownVectors, ProfileFeatures, ProfileReader
 from serving.pace import rest
@@ -63,7 +63,8 @@ class FeastFeatures:
             views = [store.get_feature_view(name) for name in (*_PROFILE_VIEWS, *_BULK_VIEWS)]
         except (FeastError, DecodeError) as error:
             raise ContractError(f"the feature store must serve {FEATURE_SERVICE}: {error}") from error
-        except OSError as error:
+        except Exception as error:
+            # A registry may lie in a file, a bucket or a database, each with a client and errors of its own.
             raise FeatureUnavailableError(f"the feature store's registry cannot be read: {error}") from error
         online = store.provider.online_store
         self._packed = online if isinstance(online, PackedOnlineStore) and not by_feast else None
@@ -155,17 +156,22 @@ class FeastFeatures:
             raise _unanswered(_BULK_VIEWS[view][0], ids[0], error) from error
 
     def _vectors_by_feast(self, view: str, ids: Sequence[str]) -> KnownVectors:
-        (key, width), known_us = _BULK_VIEWS[view], NEVER
+        (key, width), known_us, refused = _BULK_VIEWS[view], NEVER, Refusals()
         out = np.zeros((len(ids), width), dtype=np.float32)
         for first in range(0, len(ids), _CHUNK):
             answer = self._read([f"{view}:vector"], key, list(ids[first : first + _CHUNK]))
             column = answer.results[list(answer.metadata.feature_names.val).index("vector")]
             for place, (value, known_at) in enumerate(zip(column.values, column.event_timestamps, strict=True), first):
                 if value.HasField("float_list_val"):
-                    out[place] = checked(np.array(value.float_list_val.val, np.float32), width, ids[place])
-                    known_us = max(known_us, known_at.ToMicroseconds())
+                    try:
+                        out[place] = checked(np.array(value.float_list_val.val, np.float32), width, ids[place])
+                    except ContractError as error:
+                        refused.add(error)
+                    else:
+                        known_us = max(known_us, known_at.ToMicroseconds())
                 rest()
-        return KnownVectors(out, None if known_us == NEVER else known_us)
+        refused.tell()
+        return KnownVectors(out, None if known_us == NEVER else known_us, refused.n)
 
     def _read(self, features: Any, key: str, ids: list[str]) -> Any:
         try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import prometheus_client  # noqa: F401 - before Feast, which asks it to keep counters in files that all registries share
 import yaml
 
-from models.error import ContractError
+from models.error import ContractError, NotAppliedError
 from serving.settings import ScorerSettings
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def open_feature_store(settings: ScorerSettings, *, online_only: bool = False) -
     config = feature_store_config(settings)
     if not _marker(settings).is_file():
         how = "`marquee refresh` and `marquee backfill` do it"
-        raise ContractError(f"no feature definitions were applied to {settings.home} yet: {how}")
+        raise NotAppliedError(f"no feature definitions were applied to {settings.home} yet: {how}")
     if online_only:
         config["offline_store"] = dict(_NEVER_READ)
     _quiet()

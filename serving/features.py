@@ -22,11 +22,13 @@ _VECTOR = (len(PROFILE),)
 class KnownVectors(NamedTuple):
     """Vectors read in bulk, and the latest moment that any of them was known at; None where there is none.
 
-    A row's moment is the end of the interval that it was made of, microseconds since 1970.
+    A row's moment is the end of the interval that it was made of, microseconds since 1970. `n_refused` rows break their
+    contract and count as missing.
     """
 
     vectors: Vectors
     known_us: int | None = None
+    n_refused: int = 0
 
 
 class ProfileFeatures(msgspec.Struct, frozen=True, eq=False, gc=False):

@@ -35,6 +35,10 @@ class PolicySource(Protocol):
         """
         ...
 
+    def take_back(self) -> None:
+        """Give what `poll` gave last again, at a later call: it could not be put in force."""
+        ...
+
 
 def is_pmf(pmf: Floats, offsets: NDArray[np.int64]) -> bool:
     """Tell whether `(m,)` values are probabilities that sum to 1 over each decision's candidates."""

@@ -15,7 +15,8 @@ _LAST_RETRY_SECONDS = 60.0
 class BundlePolicySource:
     """The policies published below a URL.
 
-    A bundle that is refused is told once, and tried again ever more rarely: its store may have been half reachable.
+    A bundle that is refused is told once, and tried again ever more rarely: its store may have been half reachable. So
+    is one that could not be put in force.
     """
 
     def __init__(self, root_url: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -41,15 +42,24 @@ class BundlePolicySource:
         if pointer is None:
             return None
         key = (pointer.version, pointer.manifest_sha256)
-        if key == self._live or (key == self._refused and self._monotonic() < self._retry_at):
+        if key == self._live:
+            self._refused = None
+            return None
+        if key == self._refused and self._monotonic() < self._retry_at:
             return None
         try:
             loaded = self._load(*key)
         except BundleError as error:
             self._refuse(key, error)
             return None
-        self._live, self._refused = key, None
+        self._live = key
         return loaded
+
+    def take_back(self) -> None:
+        """Give what `poll` gave last again, later: it could not be put in force."""
+        if self._live is not None:
+            self._back_off(self._live)
+            self._live = None
 
     def _load(self, version: str, manifest_sha256: str) -> LoadedPolicy:
         if version == UNIFORM:
@@ -60,9 +70,13 @@ class BundlePolicySource:
         return LoadedPolicy(bundle.manifest.version, bundle.policy, bundle.fallback)
 
     def _refuse(self, key: tuple[str, str], error: BundleError) -> None:
+        if self._back_off(key):
+            raise error
+
+    def _back_off(self, key: tuple[str, str]) -> bool:
+        """Leave it alone for a while, longer each time; tells whether it was not left alone before."""
         is_new = key != self._refused
         self._retry_seconds = _FIRST_RETRY_SECONDS if is_new else min(self._retry_seconds * 2, _LAST_RETRY_SECONDS)
         self._retry_at = self._monotonic() + self._retry_seconds
         self._refused = key
-        if is_new:
-            raise error
+        return is_new

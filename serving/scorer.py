@@ -16,7 +16,6 @@ from models.catalogue import Catalogue
 from models.decision import Cell, Page
 from models.draw import draw, gumbel
 from models.epoch import Epochs
-from models.error import MarqueeError
 from models.identity import keys_of
 from models.kernel import CompiledPolicy
 from models.kernel_shape import compiled, hold_to_policy
@@ -275,9 +274,10 @@ def _in_force(index: CatalogueIndex, policy: LoadedPolicy | None) -> _InForce:
         try:
             kernel = compiled(policy.policy, table)
             hold_to_policy(kernel, policy.policy, table)
-        except MarqueeError as error:
+        except Exception as error:
+            # A kernel is a shortcut: whatever keeps it from being made, memory too, the policy itself can do without.
             kernel = None
-            _log.error("policy not compiled", version=policy.version, error=str(error))
+            _log.error("policy not compiled", version=policy.version, error=str(error) or repr(error))
     is_uniform = policy is None or isinstance(policy.policy, UniformPolicy)
     return _InForce(index, policy, kernel, None if policy is None or is_uniform else ladder_of(policy, kernel))
 

@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -43,7 +44,20 @@ def run(settings: ScorerSettings) -> None:
     refuse_taken(settings)
     log_to_stderr()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    uvicorn.Server(server_config(build_app(settings, freeze=True), settings)).run()
+    ScorerServer(build_app(settings, freeze=True), settings).run()
+
+
+class ScorerServer(uvicorn.Server):
+    """Serves an application that `build_app` made; told to end, it ends while it still starts too."""
+
+    def __init__(self, app: Starlette, settings: ScorerSettings) -> None:
+        super().__init__(server_config(app, settings))
+        self._service: Service = app.state.service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal: stop serving, and waiting for what the start still waits for."""
+        self._service.is_leaving = True
+        super().handle_exit(sig, frame)
 
 
 def server_config(app: Starlette, settings: ScorerSettings) -> uvicorn.Config:

@@ -37,6 +37,9 @@ class ScorerSettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+    start_seconds: float = Field(
+        default=10.0, gt=0, description="a start waits no longer for each step; what hangs goes on beside the pages"
+    )
     policy_poll_seconds: float = Field(default=1.0, gt=0, description="how often the pointer is looked at")
     feature_refresh_seconds: float = Field(default=30.0, gt=0, description="how often title and artwork vectors reload")
     feature_budget_ms: float = Field(default=10.0, gt=0, description="a page waits no longer for its profile's row")

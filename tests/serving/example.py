@@ -87,6 +87,9 @@ class ListedPolicies:
             raise outcome
         return outcome
 
+    def take_back(self) -> None:
+        """Hand out nothing twice."""
+
 
 def settings_in(home: Path, **changes: object) -> ScorerSettings:
     """Settings of a home with the example catalogue in it, whatever the environment says."""

@@ -68,14 +68,15 @@ def check_online_features(open_with: Callable[[Rows], OnlineFeatures]) -> None:
 
 def _check_bulk(read: Callable[[list[str]], KnownVectors], known: dict[str, Vectors], width: int) -> None:
     ids = [*reversed(known), "unknown", *known]
-    found, known_us = read(ids)
+    found, known_us, n_refused = read(ids)
+    assert n_refused == 0
     assert known_us == microseconds(NOW)
     assert found.shape == (len(ids), width)
     assert found.dtype == np.float32
     zeros = np.zeros(width, dtype=np.float32)
     np.testing.assert_array_equal(found, np.stack([known.get(name, zeros) for name in ids]))
     many = [f"unknown-{number}" for number in range(_MORE_THAN_A_CHUNK)] + ids
-    further, further_us = read(many)
+    further, further_us, _ = read(many)
     assert further_us == known_us
     assert not further[:_MORE_THAN_A_CHUNK].any()
     np.testing.assert_array_equal(further[_MORE_THAN_A_CHUNK:], found)

@@ -17,20 +17,24 @@ from tests.serving.example import free_port, wait_for
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120
 SERVE_WITHOUT_FEAST = """
-import uvicorn
 from serving.features import InMemoryFeatures
 from serving.log_setup import log_to_stderr
-from serving.server import build_app, server_config
+from serving.server import ScorerServer, build_app
 from serving.settings import ScorerSettings
 settings = ScorerSettings()
 log_to_stderr()
-uvicorn.Server(server_config(build_app(settings, features=InMemoryFeatures()), settings)).run()
+ScorerServer(build_app(settings, features=InMemoryFeatures()), settings).run()
 """
 
 
 @contextmanager
-def scorer_process(home: Path, script: str, **changes: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """Run a script that serves on MARQUEE_PORT until the block ends; its stderr goes to `home`/stderr.log."""
+def scorer_process(
+    home: Path, script: str, *, awaited: bool = True, **changes: str
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Run a script that serves on MARQUEE_PORT until the block ends; its stderr goes to `home`/stderr.log.
+
+    Args: awaited, whether the block begins once it serves; changes, of the environment.
+    """
     port = free_port()
     # Feast tells children of a process that imported it to share counters in a folder, which may be gone by then.
     inherited = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
@@ -46,9 +50,10 @@ def scorer_process(home: Path, script: str, **changes: str) -> Iterator[tuple[su
         process = subprocess.Popen([sys.executable, "-c", script], env=environment, cwd=home, stderr=stderr)
     url = f"http://127.0.0.1:{port}"
     try:
-        with httpx.Client(base_url=url, trust_env=False) as client:
-            wait_for(lambda: process.poll() is not None or _answers(client), seconds=START_SECONDS)
-        assert process.poll() is None, (home / "stderr.log").read_text()
+        if awaited:
+            with httpx.Client(base_url=url, trust_env=False) as client:
+                wait_for(lambda: process.poll() is not None or _answers(client), seconds=START_SECONDS)
+            assert process.poll() is None, (home / "stderr.log").read_text()
         yield process, url
     finally:
         if process.poll() is None:

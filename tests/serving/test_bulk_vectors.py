@@ -1,13 +1,14 @@
 """Vectors of a whole view are as the store has them at each reading, and only what changed is taken apart."""
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 from feast.protos.feast.types.Value_pb2 import FloatList, Value
+from structlog.testing import capture_logs
 
 import serving.bulk_vectors
-from models.error import ContractError
 from serving.bulk_vectors import BulkVectors
 from serving.packed_row import pack
 
@@ -97,13 +98,19 @@ def test_other_ids_are_read_for_what_they_are_and_only_new_ones_spelled(store: S
 @pytest.mark.parametrize(
     ("broken", "message"), [(row(1, 2, 3), "'a1200' must have 2 values, got 3"), (b"x" * 20, "a packed row of 'a1200'")]
 )
-def test_a_broken_row_is_named_and_leaves_the_reading_before_in_force(
+def test_a_broken_row_counts_as_missing_is_named_once_and_harms_no_other(
     store: Store, bulk: BulkVectors, broken: bytes, message: str
 ) -> None:
     bulk.read(IDS)
     store.rows[b"a0"], store.rows[b"a1200"] = row(9, 9), broken
-    for _ in range(2):
-        with pytest.raises(ContractError, match=message):
-            bulk.read(IDS)
+    with capture_logs() as lines:
+        for _ in range(2):
+            found = bulk.read(IDS)
+            assert found.vectors[[0, 1199, 1200, 1201]].tolist() == [[9, 9], [1199, -1199], [0, 0], [1201, -1201]]
+            assert (found.n_refused, found.known_us) == (1, 7)
+    (line,) = lines
+    assert line["n_rows"] == 1
+    assert re.search(message, line["first"])
     store.rows[b"a1200"] = row(1200, -1200)
-    assert bulk.read(IDS).vectors[[0, 1200]].tolist() == [[9, 9], [1200, -1200]]
+    found = bulk.read(IDS)
+    assert (found.vectors[1200].tolist(), found.n_refused) == ([1200, -1200], 0)

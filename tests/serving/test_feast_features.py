@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from structlog.testing import capture_logs
 
 from models.error import ContractError, FeatureUnavailableError
 from models.layout import TITLE
@@ -99,9 +100,14 @@ def scratch_copy(store: Any) -> Any:
     return FeatureStore(config=store.config)
 
 
-def test_a_vector_of_another_layout_is_refused_by_name(scratch_store):
+@pytest.mark.parametrize("by_feast", [False, True])
+def test_a_vector_of_another_layout_counts_as_missing_and_harms_no_other(scratch_store, by_feast):
     _, store = scratch_store()
-    rows = {"t-odd": {"vector": np.zeros(len(TITLE) + 1, np.float32)}}
-    store.write_to_online_store("title_profile", frame("title_id", rows, {"t-odd": NOW}))
-    with pytest.raises(ContractError, match="t-odd"):
-        FeastFeatures(store, ttl=TTL).titles(["t-odd"])
+    rows = {"t-odd": {"vector": np.ones(len(TITLE) + 1, np.float32)}, "t": {"vector": np.ones(len(TITLE), np.float32)}}
+    for name, row in rows.items():
+        store.write_to_online_store("title_profile", frame("title_id", {name: row}, {name: NOW}))
+    with capture_logs() as lines:
+        found = FeastFeatures(store, ttl=TTL, by_feast=by_feast).titles(["t-odd", "t"])
+    assert found.vectors.sum(axis=1).tolist() == [0, len(TITLE)]
+    assert (found.n_refused, found.known_us) == (1, microseconds(NOW))
+    assert "t-odd" in lines[0]["first"]

@@ -10,6 +10,7 @@ from serving.feast_features import open_features
 from serving.feature_store import apply_feature_repo, feature_store_config, open_feature_store
 from serving.late_features import LateFeatures
 from serving.settings import ScorerSettings
+from serving.status import StoreState
 
 
 def test_definitions_are_applied_once(applied_settings):
@@ -83,7 +84,8 @@ def test_a_registry_that_is_broken_or_gone_is_told_to_the_scorer(applied_setting
         (tmp_path / "feast" / "registry.db").write_bytes(registry)
     features = LateFeatures(lambda: open_features(settings))
     features.try_open()
-    assert "registry" in features.state or "artwork_ranker" in features.state
+    assert features.state is StoreState.REFUSED
+    assert "registry" in features.detail or "artwork_ranker" in features.detail
 
 
 def test_the_home_is_filled_in_whatever_is_in_its_name(applied_settings):

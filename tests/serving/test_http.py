@@ -272,6 +272,7 @@ def test_health_readiness_and_metrics_tell_of_the_scorer_and_of_nobody(server: R
         "ready": True,
         "log": "ok",
         "features": "ok",
+        "catalogue": "ok",
         "policy_version": "uniform",
         "n_titles": 3,
         "n_artworks": 12,

@@ -28,6 +28,7 @@ from serving.catalogue_file import write_catalogue
 from serving.feast_features import FeastFeatures, open_features
 from serving.late_features import LateFeatures
 from serving.lookup import BudgetedLookup, Lookup
+from serving.packed_online_store import key_of, view_name
 from tests.serving.example import ListedPolicies, example_catalogue, free_port, loaded, logged_pages, running, wait_for
 from tests.serving.feature_contract import check_online_features
 from tests.serving.online_stores import redis_server
@@ -184,3 +185,23 @@ def test_a_redis_that_is_not_there_costs_features_and_no_page(redis_settings, sc
         (choice,) = answer.json()["decisions"]
         assert choice["intent"] == "fallback:features_unavailable"
         assert choice["propensity"] == 0.25
+
+
+def test_one_malformed_row_empties_no_starting_scorer_and_freezes_no_running_one(redis_settings, scratch_store):
+    settings, store = scratch_store(**redis_settings, feature_refresh_seconds=0.05)
+    write_catalogue(example_catalogue(), settings.catalogue_path)
+    _materialize(settings, store)
+    view = view_name(store.config, store.get_feature_view("title_profile"))
+    key = f"{store.config.project}/".encode() + key_of(store.config, "title_id", "t0")
+    host, _, port = store.config.online_store.connection_string.partition(":")
+    with Redis(host, int(port or 6379)) as client:
+        client.hset(key, view, bytes(17))
+    features = LateFeatures(lambda: open_features(settings))
+    with running(settings, features=features) as server:
+        ready = server.client.get("/readyz").json()
+        assert (ready["n_titles"], ready["features"], ready["catalogue"]) == (3, "ok", "ok")
+        index = server.service.scorer.index
+        assert index.n_refused_vectors == 1
+        np.testing.assert_array_equal(index.title_vectors[:2], [np.zeros(len(TITLE)), ABOUT])
+        write_catalogue(example_catalogue(4, 5), settings.catalogue_path)
+        wait_for(lambda: server.client.get("/readyz").json()["n_titles"] == 4)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from models.error import ContractError, FeatureUnavailableError
+from models.error import FeatureUnavailableError, NotAppliedError
 from models.layout import TITLE
 from serving.catalogue_file import write_catalogue
 from serving.features import InMemoryFeatures, KnownVectors, OnlineFeatures
 from serving.late_features import LateFeatures
 from serving.pace import rest
+from serving.status import StoreState
 from tests.serving.example import (
     PAGE,
     ListedPolicies,
@@ -30,7 +31,7 @@ from tests.serving.feature_contract import example_rows
 
 def test_a_store_that_is_not_there_yet_is_cold_and_opened_when_it_comes(tmp_path: Path) -> None:
     rows = example_rows()
-    outcomes: list[OnlineFeatures | ContractError] = [ContractError("never applied"), ContractError("never applied")]
+    outcomes: list[OnlineFeatures | NotAppliedError] = [NotAppliedError("never"), NotAppliedError("never")]
 
     def open_features() -> OnlineFeatures:
         outcome = outcomes.pop(0) if outcomes else InMemoryFeatures(rows.profiles, ttl=timedelta(days=10_000))
@@ -41,7 +42,7 @@ def test_a_store_that_is_not_there_yet_is_cold_and_opened_when_it_comes(tmp_path
     settings = settings_in(tmp_path, feature_refresh_seconds=0.05, feature_budget_ms=5_000)
     with running(settings, features=LateFeatures(open_features)) as server:
         status, ready = readiness(server)
-        assert (status, ready["features"]) in {(200, "never applied"), (200, "ok")}
+        assert (status, ready["features"]) in {(200, StoreState.NOT_APPLIED), (200, "ok")}
         wait_for(lambda: readiness(server)[1]["features"] == "ok")
         server.client.post("/v1/pages", json={**PAGE, "profile_id": "p-known"})
     (page,) = logged_pages(settings.events_dir)

@@ -10,14 +10,20 @@ import httpx
 import numpy as np
 import pytest
 
+import serving.scorer
+import serving.service
 from benchmarks.recompute import recomputed
 from models.bundle import read_bundle
+from models.error import BundleError
+from models.kernel import ArtworkTable, CompiledPolicy
 from models.linear import LinearPolicy
 from models.manifest import BundleManifest
 from models.policy import UniformPolicy
+from models.shape import PublishedPolicy
+from serving.policy import LoadedPolicy
 from serving.policy_source import BundlePolicySource
 from tests.serving.bundle_example import publish, tasteful, write_policy
-from tests.serving.example import Running, logged_pages, running, settings_in, wait_for
+from tests.serving.example import Running, logged_pages, metric, running, settings_in, wait_for
 
 N_SWAPS = 25
 PAGE = {"titles": ["t0", "t1", "t2"]}
@@ -90,6 +96,52 @@ def test_publish_and_rollback_take_effect_within_five_seconds_at_the_default_pac
             assert time.monotonic() - began < 5
         text = server.client.get("/metrics").text
         assert "marquee_policy_swap_seconds_count 4.0" in text
+
+
+def test_a_policy_that_cannot_be_laid_out_scores_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = serving.scorer.compiled
+    failures = [MemoryError()]
+
+    def scarce(policy: PublishedPolicy, table: ArtworkTable) -> CompiledPolicy:
+        if failures:
+            raise failures.pop()
+        return compiled(policy, table)
+
+    monkeypatch.setattr(serving.scorer, "compiled", scarce)
+    settings = settings_in(tmp_path)
+    manifest = write_policy(settings.policies_url, "", policy=tasteful(1))
+    publish(settings.policies_url, manifest)
+    with running(settings, policies=BundlePolicySource(settings.policies_url)) as server:
+        assert _version(server.client) == manifest.version
+        assert not failures
+        assert server.service.scorer._in_force.kernel is None
+
+
+@pytest.mark.parametrize("failure", [MemoryError(), BundleError("cannot score a page")])
+def test_a_policy_that_could_not_be_put_in_force_is_counted_once_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    failures = [failure] * 2
+    tried_at: list[float] = []
+
+    def strained(loaded: LoadedPolicy) -> None:
+        tried_at.append(time.monotonic())
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(serving.service, "refuse_unusable", strained)
+    settings = settings_in(tmp_path)
+    manifest = write_policy(settings.policies_url, "", policy=tasteful(1))
+    publish(settings.policies_url, manifest)
+    with running(settings, policies=BundlePolicySource(settings.policies_url)) as server:
+        assert _version(server.client) == "uniform"
+        wait_for(lambda: _version(server.client) == manifest.version)
+        refused = metric(server, "marquee_bundles_refused_total")
+        failed = metric(server, "marquee_refresh_failures_total")
+        assert (refused, failed) == ((1, 0) if isinstance(failure, BundleError) else (0, 2))
+        assert metric(server, "marquee_policy_swaps_total") == 1
+    assert tried_at[1] - tried_at[0] > 0.9
+    assert tried_at[2] - tried_at[1] > 1.9, "ever more rarely"
 
 
 def _in_force(server: Running) -> str | None:
