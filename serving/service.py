@@ -243,16 +243,11 @@ class Service:
         return doing.done()
 
     async def _probe_log(self) -> None:
-        probing = asyncio.ensure_future(self._log.probe())
-        if not await self._in_time("log", probing):
-            probing.cancel()
-            slow = f"the disk took more than {self.settings.start_seconds:g} seconds"
-            self._log.failure = TimeoutError(None, slow)
-        elif (error := probing.exception()) is not None:
+        try:
+            self._log.failure = await self._log.probe()
+        except Exception as error:
             self.metrics.refresh_failures.labels("log").inc()
             self._log.failure = OSError(None, f"the event log failed: {error!r}")
-        else:
-            self._log.failure = probing.result()
         self._note_log_state()
 
     async def stop(self) -> None:
