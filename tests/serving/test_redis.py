@@ -29,6 +29,7 @@ from serving.feast_features import FeastFeatures, open_features
 from serving.late_features import LateFeatures
 from serving.lookup import BudgetedLookup, Lookup
 from serving.packed_online_store import key_of, view_name
+from serving.status import StoreState
 from tests.serving.example import ListedPolicies, example_catalogue, free_port, loaded, logged_pages, running, wait_for
 from tests.serving.feature_contract import check_online_features
 from tests.serving.online_stores import redis_server
@@ -179,7 +180,8 @@ def test_a_redis_that_is_not_there_costs_features_and_no_page(redis_settings, sc
     settings, _ = scratch_store(**redis_settings)
     write_catalogue(example_catalogue(), settings.catalogue_path)
     with running(settings, features=LateFeatures(lambda: open_features(settings))) as server:
-        assert server.client.get("/readyz").json()["n_artworks"] == 12
+        ready = server.client.get("/readyz").json()
+        assert (ready["n_artworks"], ready["features"]) == (12, StoreState.UNREAD)
         answer = server.client.post("/v1/pages", json={"profile_id": "p-redis", "titles": ["t0"], "explain": True})
         assert answer.status_code == 200
         (choice,) = answer.json()["decisions"]
