@@ -1,10 +1,12 @@
 """The one door to Feast: open the store of a home, and bring its registry in line with the definitions."""
 
 import fcntl
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -17,9 +19,8 @@ from models.error import ContractError, NotAppliedError
 from serving.settings import ScorerSettings
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    from feast import FeatureStore, RepoConfig
 
-_APPLY_CODE = "from feast.cli.cli import cli; cli()"
 _APPLY_SECONDS = 300
 _NEVER_READ = {"type": "file"}
 """Feast insists on an offline store; this one comes with Feast itself, and whoever opens online only never asks it."""
@@ -43,16 +44,43 @@ def open_feature_store(settings: ScorerSettings, *, online_only: bool = False) -
     if online_only:
         config["offline_store"] = dict(_NEVER_READ)
     _quiet()
-    from feast import FeatureStore, RepoConfig
-    from feast.errors import FeastError
+    from feast import FeatureStore
 
+    opened = repo_config(config, settings.feature_repo.absolute())
     try:
-        repo_config = RepoConfig(**config)
-        repo_config.repo_path = settings.feature_repo.absolute()
-        return FeatureStore(config=repo_config)
-    except (FeastError, ImportError, ValueError) as error:
+        return FeatureStore(config=opened)
+    except Exception as error:
+        # The door to Feast: behind it is a registry in a file, a bucket or a database, each with errors of its own.
         path = settings.feature_repo / settings.feature_store_file
         raise ContractError(f"Feast cannot open the store that {path} describes: {error}") from error
+
+
+def repo_config(config: dict[str, Any], repo: Path) -> "RepoConfig":
+    """Have Feast check a configuration. Args: config, filled in; repo, the folder of the feature repository.
+
+    Raises:
+        ContractError: naming what Feast refuses, never its value: it may be a password.
+    """
+    from feast import RepoConfig
+    from pydantic import ValidationError
+
+    try:
+        made = RepoConfig(**config)
+    except ValidationError as error:
+        faults = (
+            f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_context=False, include_input=False)
+        )
+        # None: pydantic's own words quote the value, and a log that prints what led to this would show them.
+        raise ContractError(
+            f"Feast refuses the configuration of the store (feature_store.yaml) in {repo}: {'; '.join(faults)}"
+        ) from None
+    except Exception as error:
+        raise ContractError(
+            f"Feast refuses the configuration of the store (feature_store.yaml) in {repo}: {error}"
+        ) from error
+    made.repo_path = repo
+    return made
 
 
 def apply_feature_repo(settings: ScorerSettings) -> bool:
@@ -86,9 +114,9 @@ def _is_applied(marker: Path, fingerprint: str) -> bool:
 
 def _apply(settings: ScorerSettings) -> None:
     repo = settings.feature_repo.absolute()
-    arguments = ["--chdir", str(repo), "--feature-store-yaml", str(repo / settings.feature_store_file)]
     ran = subprocess.run(
-        [sys.executable, "-c", _APPLY_CODE, *arguments, "apply", "--skip-source-validation"],
+        [sys.executable, "-m", "serving.feast_apply", str(repo)],
+        input=json.dumps(feature_store_config(settings)),
         env=os.environ | _environment(settings),
         capture_output=True,
         text=True,
@@ -132,17 +160,33 @@ def feature_store_config(settings: ScorerSettings) -> dict[str, Any]:
         text = path.read_text()
     except OSError as error:
         raise ContractError(f"cannot read the feature store's configuration {path}: {error}") from error
-    known = os.environ | _own_variables(settings)
-    missing = sorted(set(_VARIABLE.findall(text)) - set(known))
-    if missing:
-        raise ContractError(f"{path} refers to {', '.join(missing)}: set it in the environment")
     try:
-        config = yaml.safe_load(_VARIABLE.sub(lambda found: known[found[1]], text))
+        config = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ContractError(f"not YAML: {path}: {error}") from error
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f", line {mark.line + 1}"
+        raise ContractError(
+            f"not YAML: {path}{where}: {getattr(error, 'problem', None) or 'it cannot be read'}"
+        ) from None
     if not isinstance(config, dict):
         raise ContractError(f"expected a mapping in {path}, got {type(config).__name__}")
-    return config
+    known, missing = os.environ | _own_variables(settings), set[str]()
+    filled: dict[str, Any] = _filled(config, known, missing)
+    if missing:
+        raise ContractError(f"{path} refers to {', '.join(sorted(missing))}: set it in the environment")
+    return filled
+
+
+def _filled(value: Any, known: Mapping[str, str], missing: set[str]) -> Any:
+    """Fill variables into what was read, not into its text: a value may hold what has a meaning in YAML."""
+    if isinstance(value, dict):
+        return {key: _filled(each, known, missing) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_filled(each, known, missing) for each in value]
+    if not isinstance(value, str):
+        return value
+    missing.update(name for name in _VARIABLE.findall(value) if name not in known)
+    return _VARIABLE.sub(lambda found: known.get(found[1], ""), value)
 
 
 def _fingerprint(settings: ScorerSettings) -> str:

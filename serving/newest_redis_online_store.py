@@ -20,6 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from models.error import ContractError
 from serving.packed_online_store import PackedOnlineStore, PackedReader, view_name
 from serving.redis_pipe import RedisPipe
 
@@ -182,9 +183,15 @@ def _key(config: Any, entity_key: bytes) -> bytes:
 
 
 def _address(connection_string: str) -> dict[str, Any]:
-    """Read `host:port,name=value,…`; a value is what JSON makes of it, or text."""
+    """Read `host:port,name=value,…`; a value is what JSON makes of it, or text.
+
+    Raises:
+        ContractError: if the port is no number, without quoting what may be a part of a password.
+    """
     address, *options = connection_string.split(",")
     host, _, port = address.partition(":")
+    if port and not port.isdecimal():
+        raise ContractError("the connection_string of Redis must begin with host:port, where the port is a number")
     found: dict[str, Any] = {"host": host, "port": int(port or 6379)}
     for option in options:
         name, _, value = option.partition("=")

@@ -1,16 +1,21 @@
 """The door to Feast refuses what cannot work, by name, and applies definitions only when they changed."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from models.error import ContractError
 from pipelines.settings import Settings
+from serving.catalogue_file import write_catalogue
 from serving.feast_features import open_features
 from serving.feature_store import apply_feature_repo, feature_store_config, open_feature_store
 from serving.late_features import LateFeatures
 from serving.settings import ScorerSettings
 from serving.status import StoreState
+from tests.serving.example import example_catalogue, free_port, running
 
 
 def test_definitions_are_applied_once(applied_settings):
@@ -86,6 +91,50 @@ def test_a_registry_that_is_broken_or_gone_is_told_to_the_scorer(applied_setting
     features.try_open()
     assert features.state is StoreState.REFUSED
     assert "registry" in features.detail or "artwork_ranker" in features.detail
+
+
+_SECRET = 'hunter"2\\secret # ${HOME}: ['
+
+
+@pytest.mark.parametrize("broken", ["nonsense: ", "lookup_timeout_ms: "])
+def test_a_password_of_any_letters_is_used_and_told_to_nobody(applied_settings, tmp_path, monkeypatch, broken):
+    name = "feature_store.redis.yaml"
+    settings = applied_settings.model_copy(update={"feature_store_file": name})
+    text = (settings.feature_repo / name).read_text()
+    monkeypatch.setenv("MARQUEE_REDIS", f"127.0.0.1:{free_port()},password={_SECRET}")
+    assert feature_store_config(settings)["online_store"]["connection_string"].endswith(f"password={_SECRET}")
+    assert open_feature_store(settings, online_only=True).config.online_store.connection_string.endswith(_SECRET)
+    text = re.sub("lookup_timeout_ms: .*", broken + '"${MARQUEE_REDIS}"', text)
+    settings = _with_configuration(settings, tmp_path, text).model_copy(
+        update={"feature_store_file": "feature_store.yaml"}
+    )
+    write_catalogue(example_catalogue(), settings.catalogue_path)
+    with capture_logs() as lines, running(settings, features=LateFeatures(lambda: open_features(settings))) as server:
+        ready = server.client.get("/readyz")
+        assert ready.json()["features"] == StoreState.REFUSED
+    assert "secret" not in ready.text
+    assert "secret" not in str(lines)
+    assert broken.partition(":")[0] in str(lines)
+
+
+def test_a_configuration_that_is_no_yaml_is_told_by_its_line(applied_settings, tmp_path):
+    settings = _with_configuration(applied_settings, tmp_path, "project: marquee\npassword: 'hunter'2secret'\n")
+    with pytest.raises(ContractError, match=r"feature_store\.yaml, line 2") as raised:
+        feature_store_config(settings)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.slow
+def test_definitions_are_applied_whatever_is_in_a_variable(applied_settings, tmp_path, monkeypatch):
+    text = (applied_settings.feature_repo / "feature_store.yaml").read_text()
+    repo = tmp_path / "repo"
+    shutil.copytree(applied_settings.feature_repo, repo)
+    (repo / "feature_store.yaml").write_text(text.replace("/feast/online.db", "/feast/${ONLINE}.db"))
+    monkeypatch.setenv("ONLINE", "on\"line's")
+    settings = applied_settings.model_copy(update={"home": tmp_path / "home", "feature_repo": repo})
+    assert apply_feature_repo(settings)
+    assert (settings.home / "feast" / "on\"line's.db").exists()
+    assert open_features(settings).titles(["t"]).vectors.shape[0] == 1
 
 
 def test_the_home_is_filled_in_whatever_is_in_its_name(applied_settings):
