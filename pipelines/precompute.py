@@ -6,6 +6,7 @@ can be no page rules. Decisions go to the event log like any other, as `live`: i
 with the delivery `cached`. They are durable before the file of answers appears.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -89,12 +90,16 @@ def precompute(
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        with pq.ParquetWriter(draft, SCHEMA) as file:
-            for pages in _grouped(run, profile_ids):
-                log.append_parts((lines_of(list(group)), at) for at, group in groupby(pages, key=attrgetter("at")))
-                file.write_table(pa.Table.from_pylist([row for page in pages for row in _rows(page)], schema=SCHEMA))
-                if progress:
-                    progress(run.n_decisions)
+        with draft.open("wb") as file:
+            with pq.ParquetWriter(file, SCHEMA) as answers:
+                for pages in _grouped(run, profile_ids):
+                    log.append_parts((lines_of(list(group)), at) for at, group in groupby(pages, key=attrgetter("at")))
+                    rows = [row for page in pages for row in _rows(page)]
+                    answers.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+                    if progress:
+                        progress(run.n_decisions)
+            file.flush()
+            os.fsync(file.fileno())
         log.close()
         draft.replace(path)
     finally:

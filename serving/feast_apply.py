@@ -1,4 +1,4 @@
-"""Applies feature definitions: `python -m serving.feast_apply REPOSITORY`, Feast's configuration on standard input, JSON.
+"""Applies feature definitions: `python -m serving.feast_apply REPOSITORY`, Feast's configuration as JSON on stdin.
 
 Feast's own command would fill variables into the text of the configuration: a password with a quote in it breaks that.
 """
@@ -11,7 +11,7 @@ from serving.feature_store import repo_config
 
 
 def main() -> None:
-    """Apply the definitions of a repository, in this process: Feast executes each of its modules under its bare name."""
+    """Apply a repository's definitions, in a process of its own: Feast imports its modules by their bare names."""
     from feast.repo_operations import apply_total
 
     repo = Path(sys.argv[1])
