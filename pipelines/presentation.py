@@ -17,9 +17,12 @@ _PIPE_WIDTH = 140
 
 
 def _console(stderr: bool) -> Console:
-    """Make a console; a pipe or file has no width of its own, and 80 columns would cut tables."""
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=_PIPE_WIDTH)
+    """Make a console; a pipe or file has no width of its own, and 80 columns would cut tables.
+
+    Without emoji: `about:family:` is the name of a feature, and no picture.
+    """
+    console = Console(stderr=stderr, emoji=False)
+    return console if console.is_terminal else Console(stderr=stderr, emoji=False, width=_PIPE_WIDTH)
 
 
 out = _console(stderr=False)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 from feast.protos.feast.types.Value_pb2 import FloatList, Value
-from structlog.testing import capture_logs
 
 import serving.bulk_vectors
 from serving.bulk_vectors import BulkVectors
 from serving.packed_row import pack
+from tests.serving.captured import captured_logs
 
 N = 2_500
 IDS = [f"a{n}" for n in range(N)]
@@ -103,7 +103,7 @@ def test_a_broken_row_counts_as_missing_is_named_once_and_harms_no_other(
 ) -> None:
     bulk.read(IDS)
     store.rows[b"a0"], store.rows[b"a1200"] = row(9, 9), broken
-    with capture_logs() as lines:
+    with captured_logs() as lines:
         for _ in range(2):
             found = bulk.read(IDS)
             assert found.vectors[[0, 1199, 1200, 1201]].tolist() == [[9, 9], [1199, -1199], [0, 0], [1201, -1201]]

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from structlog.testing import capture_logs
 
 from models.error import ContractError, FeatureUnavailableError
 from models.layout import TITLE
 from serving.feast_features import FeastFeatures
 from serving.packed_online_store import key_of
 from serving.packed_row import microseconds, pack
+from tests.serving.captured import captured_logs
 from tests.serving.feature_contract import NOW, TTL, Rows, check_online_features
 
 
@@ -106,7 +106,7 @@ def test_a_vector_of_another_layout_counts_as_missing_and_harms_no_other(scratch
     rows = {"t-odd": {"vector": np.ones(len(TITLE) + 1, np.float32)}, "t": {"vector": np.ones(len(TITLE), np.float32)}}
     for name, row in rows.items():
         store.write_to_online_store("title_profile", frame("title_id", {name: row}, {name: NOW}))
-    with capture_logs() as lines:
+    with captured_logs() as lines:
         found = FeastFeatures(store, ttl=TTL, by_feast=by_feast).titles(["t-odd", "t"])
     assert found.vectors.sum(axis=1).tolist() == [0, len(TITLE)]
     assert (found.n_refused, found.known_us) == (1, microseconds(NOW))

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from models.error import ContractError
 from pipelines.settings import Settings
@@ -15,6 +14,7 @@ from serving.feature_store import apply_feature_repo, feature_store_config, open
 from serving.late_features import LateFeatures
 from serving.settings import ScorerSettings
 from serving.status import StoreState
+from tests.serving.captured import captured_logs
 from tests.serving.example import example_catalogue, free_port, running
 
 
@@ -109,7 +109,7 @@ def test_a_password_of_any_letters_is_used_and_told_to_nobody(applied_settings, 
         update={"feature_store_file": "feature_store.yaml"}
     )
     write_catalogue(example_catalogue(), settings.catalogue_path)
-    with capture_logs() as lines, running(settings, features=LateFeatures(lambda: open_features(settings))) as server:
+    with captured_logs() as lines, running(settings, features=LateFeatures(lambda: open_features(settings))) as server:
         ready = server.client.get("/readyz")
         assert ready.json()["features"] == StoreState.REFUSED
     assert "secret" not in ready.text
