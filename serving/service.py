@@ -382,7 +382,7 @@ class Service:
             try:
                 await self._log.tick(self._clock())
             except Exception:
-                # As above: a log that nobody ticks is never well again.
+                # Whatever it was: a log that nobody ticks is never well again.
                 _log.exception("tick of the event log failed")
             self._note_log_state()
 
