@@ -21,7 +21,7 @@ from models.batch import LoggedBatch
 from models.best_artwork import fit_best_artwork
 from models.bundle import UNIFORM
 from models.candidate import candidate
-from models.error import ContractError
+from models.error import ContractError, NotReadyError
 from models.interval import Interval, moment_key
 from models.policy import Policy, UniformPolicy
 from pipelines.account import gate_rules
@@ -122,6 +122,12 @@ def compare(
         policies[FALLBACK] = log.best_artwork()
     policies |= {each.name: each.policy for each in (champion, challenger)}
     share = min(log.found.holdout_share, challenger.holdout_share, champion.holdout_share)
+    if next(log.batches(Side.JUDGE, share), None) is None:
+        hours = settings.maturity / timedelta(hours=1)
+        stretch = f"{from_at.isoformat()} to {to_at.isoformat()}"
+        raise NotReadyError(
+            f"no reward is known of a decision from {stretch} that may judge: it takes {hours:g} hours to be known"
+        )
     found = evaluate(policies, lambda: log.batches(Side.JUDGE, share), champion=champion.name, bootstrap=resampling())
     verdict = judge(
         found, challenger.name, gate_rules(settings), n_candidates=1, matured_share=matured_share(settings, log.found)

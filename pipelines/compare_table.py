@@ -15,7 +15,7 @@ def show_compared(found: Compared) -> None:
     """Print the comparison to stdout."""
     table = Table(
         title=f"{found.from_at:%Y-%m-%d %H:%M} to {found.to_at:%Y-%m-%d %H:%M} UTC: {found.n_decisions:,} decisions "
-        f"of {found.n_profiles:,} profiles that nobody learns from",
+        f"whose rewards were known by then, of {found.n_profiles:,} profiles that nobody learns from",
         title_justify="left",
         title_style="bold",
     )

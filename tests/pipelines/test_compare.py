@@ -166,6 +166,8 @@ def test_a_stretch_that_is_empty_or_not_refreshed_is_refused(settings: Settings)
         compare(settings, "vw-epsilon", "uniform", FROM, TO + timedelta(days=9))
     with pytest.raises(NotReadyError, match="no reward matured"):
         compare(settings, "vw-epsilon", "uniform", FROM - timedelta(days=9), FROM - timedelta(days=8))
+    with pytest.raises(NotReadyError, match="it takes 12 hours to be known"):
+        compare(settings, "vw-epsilon", "uniform", TO - settings.maturity + timedelta(hours=1), TO)
 
 
 def test_a_gap_counts_where_the_stretch_has_it_and_nowhere_else(
