@@ -1,6 +1,6 @@
-"""Applies feature definitions: `python -m serving.feast_apply REPOSITORY`, Feast's configuration as JSON on stdin.
+"""Applies feature definitions in a process of its own.
 
-Feast's own command would fill variables into the text of the configuration: a password with a quote in it breaks that.
+Feast's command would fill variables into the text of the configuration: a password with a quote in it breaks that.
 """
 
 import json
@@ -11,13 +11,11 @@ from serving.feature_store import repo_config
 
 
 def main() -> None:
-    """Apply a repository's definitions, in a process of its own: Feast imports its modules by their bare names."""
+    """Apply the definitions of the repository that is named; its configuration, as JSON, comes on standard input.
+
+    Feast executes each of the repository's modules under its bare name.
+    """
     from feast.repo_operations import apply_total
 
     repo = Path(sys.argv[1])
-    sys.path.insert(0, str(repo))
     apply_total(repo_config(json.load(sys.stdin), repo), repo, skip_source_validation=True)
-
-
-if __name__ == "__main__":
-    main()

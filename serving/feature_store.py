@@ -21,6 +21,9 @@ from serving.settings import ScorerSettings
 if TYPE_CHECKING:
     from feast import FeatureStore, RepoConfig
 
+_APPLY_CODE = "from serving.feast_apply import main; main()"
+"""Not by `-m`: the definitions are found because Python looks in the folder that Feast goes to."""
+
 _APPLY_SECONDS = 300
 _NEVER_READ = {"type": "file"}
 """Feast insists on an offline store; this one comes with Feast itself, and whoever opens online only never asks it."""
@@ -115,7 +118,7 @@ def _is_applied(marker: Path, fingerprint: str) -> bool:
 def _apply(settings: ScorerSettings) -> None:
     repo = settings.feature_repo.absolute()
     ran = subprocess.run(
-        [sys.executable, "-m", "serving.feast_apply", str(repo)],
+        [sys.executable, "-c", _APPLY_CODE, str(repo)],
         input=json.dumps(feature_store_config(settings)),
         env=os.environ | _environment(settings),
         capture_output=True,
