@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +17,12 @@ from serving.segment_file import close_as
 
 _log = structlog.get_logger(__name__)
 _CHUNK = 1 << 20
+_DRAFT_SUFFIX, _PROBE_SUFFIX = ".new", ".probe"
+_UNFINISHED = "*.[nop]*"
+"""What may be a draft, a segment that is open or a probe: one look at a folder of hundreds of thousands finds all."""
+
+_LEFT_SECONDS = 3600.0
+"""A file that lives for microseconds, and is this old, was left by a kill."""
 
 
 class _Stamp(msgspec.Struct):
@@ -31,7 +39,8 @@ def recover(directory: Path) -> list[Path]:
     """Close every segment below `directory` whose writer is gone; returns the closed paths, the oldest first.
 
     A segment that somebody still writes is left alone: its writer holds a lock. A torn last line, which was never
-    acknowledged, is cut off. May run at any time, in several processes at once.
+    acknowledged, is cut off. Drafts and probes that a kill left an hour ago or longer are removed. May run at any time,
+    in several processes at once.
 
     Raises:
         ContractError: if an `.open` file is not named as a segment.
@@ -39,16 +48,35 @@ def recover(directory: Path) -> list[Path]:
     """
     closed: list[Path] = []
     failures: list[ContractError | OSError] = []
-    for path in sorted(directory.rglob(f"*{OPEN_SUFFIX}")):
+    for path in sorted(directory.rglob(_UNFINISHED)):
         try:
-            found = _recover_one(Segment.at(path))
+            if path.suffix != OPEN_SUFFIX:
+                _remove_left(path)
+            elif (found := _recover_one(Segment.at(path))) is not None:
+                closed.append(found)
         except (ContractError, OSError) as error:
             failures.append(error)
-        else:
-            closed += [found] if found is not None else []
     if failures:
         raise failures[0]
     return closed
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what only lives for a moment, once it is old: a probe, a segment that never got its name, nor a line."""
+    if path.suffix not in (_DRAFT_SUFFIX, _PROBE_SUFFIX):
+        return
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        if time.time() - os.fstat(file.fileno()).st_mtime > _LEFT_SECONDS and _is_let_go(file):
+            path.unlink()
+
+
+def _is_let_go(file: BinaryIO) -> bool:
+    """Tell whether no writer holds a file, and hold it until it is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _recover_one(segment: Segment) -> Path | None:
@@ -58,11 +86,7 @@ def _recover_one(segment: Segment) -> Path | None:
     except FileNotFoundError:
         return None  # closed by its writer, or by another recovery, since it was listed
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return None
-        if not _is_same_file(path, file):
+        if not _is_let_go(file) or not _is_same_file(path, file):
             return None
         return _close_torn(segment, file)
 

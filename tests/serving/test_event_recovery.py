@@ -1,5 +1,7 @@
 """What a crash left is closed, and nothing that was whole is lost."""
 
+import fcntl
+import os
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -48,6 +50,21 @@ def test_recovery_removes_a_segment_without_a_whole_line(tmp_path: Path) -> None
     (tmp_path / open_name(NOW, "torn")).write_bytes(b"no newline")
     assert recover(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_recovery_removes_old_drafts_and_probes_of_writers_that_are_gone_and_no_others(tmp_path: Path) -> None:
+    folder = tmp_path / "importer"
+    folder.mkdir()
+    old = {name: folder / name for name in ("a.new", "held.new", "a.probe", "a.notes")}
+    young = [folder / "b.new", folder / "b.probe"]
+    for path in (*old.values(), *young):
+        path.touch()
+    for path in old.values():
+        os.utime(path, (0, 0))
+    with old["held.new"].open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert recover(tmp_path) == []
+    assert {*folder.iterdir()} == {old["held.new"], old["a.notes"], *young}
 
 
 def test_recovery_names_a_file_that_is_no_segment(tmp_path: Path) -> None:
