@@ -56,7 +56,7 @@ class ScorerServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal: stop serving, and waiting for what the start still waits for."""
-        self._service.is_leaving = True
+        self._service.leave()
         super().handle_exit(sig, frame)
 
 

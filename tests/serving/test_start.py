@@ -13,7 +13,7 @@ import pytest
 
 from models.error import ContractError
 from models.segment import open_name
-from serving import service
+from serving import upkeep
 from serving.catalogue_file import read_catalogue, write_catalogue
 from serving.event_recovery import recover
 from serving.features import InMemoryFeatures, OnlineFeatures
@@ -68,7 +68,7 @@ def test_whatever_stores_raise_at_the_start_pages_are_answered_and_all_is_tried_
             raise recoveries.pop()
         return recover(directory)
 
-    monkeypatch.setattr(service, "recover", recovered)
+    monkeypatch.setattr(upkeep, "recover", recovered)
     settings = settings_in(tmp_path, feature_refresh_seconds=0.3)
     settings.events_dir.mkdir()
     left = settings.events_dir / open_name(datetime(2026, 11, 2, tzinfo=UTC), "w0")
