@@ -1,0 +1,140 @@
+"""What waiting requests hear of a disk that hangs, and who else waits: nobody."""
+
+import asyncio
+import os
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from serving import segment_file
+from serving.event_log import EventLog
+from serving.group_commit import GroupCommit
+from tests.serving.event_log_case import impression
+from tests.serving.example import NOW, logged_events
+
+
+async def until_well(log: GroupCommit) -> None:
+    async with asyncio.timeout(10):
+        while log.failure is not None:
+            await log.tick(NOW)
+            await asyncio.sleep(0.01)
+
+
+def test_a_disk_that_hangs_is_given_up_after_the_budget_and_used_again_when_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    real = segment_file._sync_file
+
+    def hang(descriptor: int) -> None:
+        gate.wait(20)
+        real(descriptor)
+
+    async def append_all() -> None:
+        loop = asyncio.get_running_loop()
+        log = GroupCommit(EventLog(tmp_path), budget_ms=50)
+        monkeypatch.setattr(segment_file, "_sync_file", hang)
+        began = loop.time()
+        outcomes = await asyncio.gather(*(log.append([impression(n)], NOW) for n in range(3)), return_exceptions=True)
+        with pytest.raises(OSError, match="disk took more"):
+            await log.append([impression(3)], NOW)
+        assert loop.time() - began < 5
+        assert [type(outcome) for outcome in outcomes] == [TimeoutError] * 3
+        assert log.lag_seconds() >= 0.05
+        await log.tick(NOW)
+        assert log.failure is not None, "a disk that still hangs is not well"
+        gate.set()
+        await until_well(log)
+        await log.append([impression(4)], NOW)
+        assert log.lag_seconds() == 0.0
+        await log.close()
+
+    asyncio.run(append_all())
+    # What was written before the disk hung is in the log all the same; what came while it did was never written.
+    assert logged_events(tmp_path) == [impression(n) for n in (0, 1, 2, 4)]
+
+
+def test_a_closing_that_hangs_is_given_up_after_the_budget_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on, is_closing, real = threading.Event(), threading.Event(), segment_file.close_as
+
+    def hanging(path: Path, name: str) -> Path:
+        is_closing.set()
+        goes_on.wait(20)
+        return real(path, name)
+
+    monkeypatch.setattr(segment_file, "close_as", hanging)
+
+    async def wait() -> None:
+        log = GroupCommit(EventLog(tmp_path, segment_seconds=1), budget_ms=200)
+        await log.append([impression(1)], NOW)
+        await log.tick(NOW + timedelta(seconds=2))
+        await asyncio.to_thread(is_closing.wait, 10)
+        await asyncio.sleep(0.3)  # the first budget is over, and nobody waited
+        with pytest.raises(TimeoutError, match="the disk took more than"):
+            await asyncio.wait_for(log.append([impression(2)], NOW + timedelta(seconds=2)), 5)
+        await asyncio.wait_for(log.tick(NOW + timedelta(seconds=3)), 5)
+        assert log.failure is not None
+        assert log.lag_seconds() > 0.2
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(log.close(), 0.1)
+        goes_on.set()
+        await asyncio.wait_for(log.close(), 5)
+
+    asyncio.run(wait())
+    assert impression(1) in logged_events(tmp_path)
+
+
+def test_a_write_that_hangs_holds_up_nobody_but_those_who_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, real = threading.Event(), os.write
+
+    def hanging(descriptor: int, data: bytes) -> int:
+        gate.wait(20)
+        return real(descriptor, data)
+
+    async def append_all() -> None:
+        loop = asyncio.get_running_loop()
+        log = GroupCommit(EventLog(tmp_path), budget_ms=200)
+        began = loop.time()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", hanging)
+            waiting = asyncio.ensure_future(log.append([impression(1)], NOW))
+            for _ in range(5):
+                await asyncio.sleep(0.01)
+            assert loop.time() - began < 0.2, "the event loop goes on"
+            behind = asyncio.ensure_future(log.append([impression(2)], NOW))
+            outcomes = await asyncio.gather(waiting, behind, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [TimeoutError] * 2
+            assert log.lag_seconds() >= 0.2
+            gate.set()
+        await until_well(log)
+        await log.append([impression(3)], NOW)
+        await log.close()
+
+    asyncio.run(append_all())
+    assert logged_events(tmp_path) == [impression(1), impression(3)], "who had not begun to be written never is"
+
+
+def test_of_a_disk_that_hangs_only_one_thing_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, n_probes, real = threading.Event(), 0, EventLog.probe
+
+    def hanging(log: EventLog) -> None:
+        nonlocal n_probes
+        n_probes += 1
+        gate.wait(20)
+        real(log)
+
+    async def probe() -> None:
+        log = GroupCommit(EventLog(tmp_path), budget_ms=20)
+        monkeypatch.setattr(EventLog, "probe", hanging)
+        for _ in range(5):
+            assert isinstance(await log.probe(), TimeoutError)
+        gate.set()
+        assert await asyncio.wait_for(log.probe(), 5) is None
+        assert n_probes == 1
+        await log.close()
+
+    asyncio.run(probe())
