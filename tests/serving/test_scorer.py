@@ -1,7 +1,5 @@
-import random
 from collections import Counter
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,15 +15,11 @@ from models.error import FeatureUnavailableError
 from models.identity import keys_of
 from models.layout import ARTWORK, CONTEXT_PART, FAMILIARITY, FEATURE_SERVICE, PROFILE, TITLE
 from serving.catalogue_index import build_index, microseconds
-from serving.features import InMemoryFeatures, OnlineFeatures, ProfileFeatures
+from serving.features import InMemoryFeatures, ProfileFeatures
 from serving.lookup import COLD
 from serving.page_batch import build_page_batch
-from serving.page_id import page_ids
 from serving.policy import LoadedPolicy
-from serving.request import AskedContext, AskedTitle, PageRequest
-from serving.scorer import Scorer
-from serving.settings import ScorerSettings
-from tests.serving.bundle_example import tasteful
+from serving.request import AskedContext, AskedTitle
 from tests.serving.example import (
     LAUNCHED,
     NOW,
@@ -35,29 +29,7 @@ from tests.serving.example import (
     hours,
     loaded,
 )
-
-ALL = ("t0", "t1", "t2")
-
-
-def _scorer(
-    policy: LoadedPolicy | None = None,
-    *,
-    features: OnlineFeatures | None = None,
-    catalogue: Catalogue | None = None,
-    uniform_share: float = 0.0,
-) -> Scorer:
-    found = features or InMemoryFeatures()
-    return Scorer(
-        ScorerSettings(uniform_cell_share=uniform_share, home=Path("nowhere")),
-        found,
-        index=build_index(catalogue or example_catalogue(), found),
-        policy=policy,
-        new_page_id=page_ids(random.Random(1).getrandbits),
-    )
-
-
-def _ask(*titles: AskedTitle | str, profile_id: str = "p", context: AskedContext | None = None) -> PageRequest:
-    return PageRequest(profile_id=profile_id, titles=titles or ALL, context=context or AskedContext())
+from tests.serving.scorer_example import ask, scorer_of
 
 
 def _rich_features() -> InMemoryFeatures:
@@ -77,7 +49,7 @@ def _rich_features() -> InMemoryFeatures:
 
 
 def test_without_a_policy_every_artwork_has_the_same_and_true_propensity() -> None:
-    page = _scorer().decide(_ask(), NOW)
+    page = scorer_of().decide(ask(), NOW)
     assert [decision.propensity for decision in page.decisions] == [0.25] * 3
     assert page.policy_version == "uniform"
     assert {decision.intent for decision in page.decisions} == {"live"}
@@ -90,18 +62,18 @@ def test_without_a_policy_every_artwork_has_the_same_and_true_propensity() -> No
 
 
 def test_the_propensity_is_that_of_the_artwork_drawn() -> None:
-    scorer = _scorer(loaded(tilt=1.0))
+    scorer = scorer_of(loaded(tilt=1.0))
     for n in range(200):
-        for decision in scorer.decide(_ask(profile_id=f"p{n}"), NOW).decisions:
+        for decision in scorer.decide(ask(profile_id=f"p{n}"), NOW).decisions:
             place = decision.actions.index(decision.artwork_id)
             assert decision.propensity == pytest.approx((1 + place) / 10, abs=1e-15)
 
 
 def test_artworks_are_drawn_as_often_as_their_propensity_says() -> None:
-    scorer = _scorer(loaded(tilt=1.0))
+    scorer = scorer_of(loaded(tilt=1.0))
     n_profiles = 4_000
     shown = Counter(
-        scorer.decide(_ask("t0", profile_id=f"p{n}"), NOW).decisions[0].artwork_id for n in range(n_profiles)
+        scorer.decide(ask("t0", profile_id=f"p{n}"), NOW).decisions[0].artwork_id for n in range(n_profiles)
     )
     for place in range(4):
         expected = (1 + place) / 10
@@ -112,20 +84,20 @@ def test_artworks_are_drawn_as_often_as_their_propensity_says() -> None:
 
 def test_an_epoch_waits_until_the_features_of_its_beginning_are_in_the_index() -> None:
     today = NOW.replace(hour=0, minute=0)
-    scorer = _scorer(loaded("v1"), features=InMemoryFeatures(known_us=microseconds(today - timedelta(days=1))))
-    epochs = [scorer.decide(_ask(), today + timedelta(hours=hour)).epoch for hour in (-1, 1, 4)]
+    scorer = scorer_of(loaded("v1"), features=InMemoryFeatures(known_us=microseconds(today - timedelta(days=1))))
+    epochs = [scorer.decide(ask(), today + timedelta(hours=hour)).epoch for hour in (-1, 1, 4)]
     number = int(today.timestamp() // 86_400)
     assert epochs == [number - 1, number - 1, number], "it waits for three hours"
     scorer.index = build_index(example_catalogue(), InMemoryFeatures(known_us=microseconds(today)))
-    assert scorer.decide(_ask(), today + timedelta(hours=1)).epoch == number
+    assert scorer.decide(ask(), today + timedelta(hours=1)).epoch == number
 
 
 def test_the_same_request_gives_the_same_artwork_all_epoch_long_and_another_epoch_redraws() -> None:
-    scorer = _scorer(loaded())
+    scorer = scorer_of(loaded())
     midnight = datetime.combine(NOW.date(), datetime.min.time(), NOW.tzinfo)
 
     def shown(at: datetime) -> list[list[str]]:
-        pages = [scorer.decide(_ask(profile_id=f"p{n}"), at) for n in range(50)]
+        pages = [scorer.decide(ask(profile_id=f"p{n}"), at) for n in range(50)]
         assert {page.epoch for page in pages} == {int(at.timestamp() // 86_400)}
         return [[decision.artwork_id for decision in page.decisions] for page in pages]
 
@@ -135,9 +107,9 @@ def test_the_same_request_gives_the_same_artwork_all_epoch_long_and_another_epoc
 
 
 def test_profiles_of_the_uniform_cell_see_uniform_artwork_and_the_log_says_so() -> None:
-    scorer = _scorer(loaded(tilt=9.0), uniform_share=0.3)
+    scorer = scorer_of(loaded(tilt=9.0), uniform_share=0.3)
     for n in range(100):
-        page = scorer.decide(_ask(profile_id=f"p{n}"), NOW)
+        page = scorer.decide(ask(profile_id=f"p{n}"), NOW)
         is_uniform = bool(in_uniform_cell(keys_of([f"p{n}"]), 0.3)[0])
         assert page.cell is (Cell.UNIFORM if is_uniform else Cell.LIVE)
         assert page.policy_version == ("uniform" if is_uniform else "v1")
@@ -149,8 +121,8 @@ def test_profiles_of_the_uniform_cell_see_uniform_artwork_and_the_log_says_so() 
     "broken", [ValueError("no"), ZeroDivisionError(), KeyError("x"), float("nan"), -0.25, 0.2, float("inf"), 0.0]
 )
 def test_a_policy_that_fails_steps_down_to_the_best_artwork_with_its_own_propensity(broken: float | Exception) -> None:
-    scorer = _scorer(LoadedPolicy("v1", BrokenPolicy(broken), TiltedPolicy(0.5)))
-    page = scorer.decide(_ask(), NOW)
+    scorer = scorer_of(LoadedPolicy("v1", BrokenPolicy(broken), TiltedPolicy(0.5)))
+    page = scorer.decide(ask(), NOW)
     assert page.policy_version == "v1"
     for decision in page.decisions:
         place = decision.actions.index(decision.artwork_id)
@@ -160,25 +132,25 @@ def test_a_policy_that_fails_steps_down_to_the_best_artwork_with_its_own_propens
 
 def test_the_last_step_down_is_the_default_artwork_with_probability_one() -> None:
     broken = BrokenPolicy(float("nan"))
-    for decision in _scorer(LoadedPolicy("v1", broken, broken)).decide(_ask(), NOW).decisions:
+    for decision in scorer_of(LoadedPolicy("v1", broken, broken)).decide(ask(), NOW).decisions:
         assert decision.artwork_id == f"{decision.title_id}-a1"
         assert (decision.propensity, decision.intent) == (1.0, "fallback:best_failed")
         assert len(decision.actions) == 4
 
 
 def test_an_unlearned_page_comes_from_the_best_artwork_or_the_default() -> None:
-    scorer = _scorer(loaded(tilt=1.0))
-    page = scorer.choose_unlearned(COLD, _ask(), NOW, "log_unwritable").record()
+    scorer = scorer_of(loaded(tilt=1.0))
+    page = scorer.choose_unlearned(COLD, ask(), NOW, "log_unwritable").record()
     for decision in page.decisions:
         assert decision.propensity == pytest.approx((1 + decision.actions.index(decision.artwork_id) / 2) / 7)
         assert decision.intent == "fallback:log_unwritable"
-    page = _scorer().choose_unlearned(COLD, _ask(), NOW, "log_unwritable").record()
+    page = scorer_of().choose_unlearned(COLD, ask(), NOW, "log_unwritable").record()
     assert [decision.artwork_id for decision in page.decisions] == ["t0-a1", "t1-a1", "t2-a1"]
     assert {decision.propensity for decision in page.decisions} == {1.0}
 
 
 def test_an_unknown_title_is_served_its_default_and_a_listed_artwork_cold() -> None:
-    page = _scorer(loaded()).decide(_ask("nobody", AskedTitle(title_id="new", artworks=("x", "t0-a0")), "t0"), NOW)
+    page = scorer_of(loaded()).decide(ask("nobody", AskedTitle(title_id="new", artworks=("x", "t0-a0")), "t0"), NOW)
     unknown, listed, known = page.decisions
     assert (unknown.artwork_id, unknown.propensity) == ("nobody:default", 1.0)
     assert unknown.actions == ("nobody:default",)
@@ -198,83 +170,20 @@ def test_only_launched_artworks_are_eligible() -> None:
             Artwork("later", "soon", NOW + hours(1)),
         ],
     )
-    scorer = _scorer(catalogue=catalogue)
-    before = scorer.decide(_ask("t", "soon", "bare"), NOW - timedelta(microseconds=1)).decisions
+    scorer = scorer_of(catalogue=catalogue)
+    before = scorer.decide(ask("t", "soon", "bare"), NOW - timedelta(microseconds=1)).decisions
     assert before[0].actions == ("old", "old2")
-    assert scorer.decide(_ask("t"), NOW).decisions[0].actions == ("old", "new", "old2")
+    assert scorer.decide(ask("t"), NOW).decisions[0].actions == ("old", "new", "old2")
     for decision in before[1:]:
         assert decision.actions == (f"{decision.title_id}:default",)
         assert decision.intent == "fallback:no_artwork"
-    assert scorer.decide(_ask("soon"), NOW + hours(1)).decisions[0].artwork_id == "later"
-    assert scorer.choose_unlearned(COLD, _ask("t"), LAUNCHED, "x").artwork_ids == ["old"]
-
-
-RESTRICTED = Catalogue(
-    [Title("t", LAUNCHED), Title("other", LAUNCHED)],
-    [
-        Artwork("open", "t", LAUNCHED),
-        Artwork("adult", "t", LAUNCHED, maturity=18, countries=("US",), is_default=True),
-        Artwork("soon", "t", NOW + hours(1), countries=("DE", "US")),
-        Artwork("teen", "t", LAUNCHED, maturity=12),
-        Artwork("foreign", "other", LAUNCHED, countries=("FR",)),
-    ],
-)
-NAMED = AskedTitle(title_id="t", artworks=("soon", "adult", "x", "open", "foreign", "teen"))
-
-
-@pytest.mark.parametrize(
-    ("context", "left"),
-    [
-        (AskedContext(country="de", maturity_limit=6), ("soon", "x", "open")),
-        (AskedContext(country="US", maturity_limit=18), ("soon", "adult", "x", "open", "teen")),
-        (AskedContext(country="FR"), ("x", "open", "foreign", "teen")),
-        (AskedContext(), ("x", "open", "teen")),
-    ],
-)
-def test_of_artworks_that_are_named_those_that_may_not_be_seen_are_left_out(context, left) -> None:
-    scorer = _scorer(loaded(), catalogue=RESTRICTED)
-    for n in range(40):
-        (decision,) = scorer.decide(_ask(NAMED, profile_id=f"p{n}", context=context), NOW).decisions
-        assert (decision.actions, decision.intent) == (left, "live")
-        expected = (1 + left.index(decision.artwork_id)) / sum(range(1, len(left) + 1))
-        assert decision.propensity == pytest.approx(expected)
-        only = AskedTitle(title_id="t", artworks=left)
-        (same,) = scorer.decide(_ask(only, profile_id=f"p{n}", context=context), NOW).decisions
-        assert same.artwork_id == decision.artwork_id, "it is as if the others had not been named"
-
-
-def test_where_nothing_is_left_of_artworks_that_are_named_there_is_none() -> None:
-    scorer = _scorer(loaded(), catalogue=RESTRICTED)
-    context = AskedContext(country="DE", maturity_limit=6)
-    for title_id in ("t", "unheard-of"):
-        named = AskedTitle(title_id=title_id, artworks=("adult", "foreign"))
-        (decision,) = scorer.decide(_ask(named, context=context), NOW).decisions
-        assert (decision.actions, decision.artwork_id) == ((f"{title_id}:default",), f"{title_id}:default")
-        assert (decision.propensity, decision.intent) == (1.0, "fallback:no_artwork")
-
-
-def test_a_kernel_scores_what_is_left_of_artworks_that_are_named() -> None:
-    policy = tasteful(1)
-    scorer = _scorer(LoadedPolicy("v1", policy, policy), catalogue=RESTRICTED, features=InMemoryFeatures(
-        artworks={name: np.random.default_rng(n).normal(size=len(ARTWORK)).astype(np.float32)
-                  for n, name in enumerate(RESTRICTED.artworks)}
-    ))  # fmt: skip
-    context = AskedContext(country="DE", maturity_limit=12)
-    request = _ask(AskedTitle(title_id="t", artworks=("foreign", "teen", "adult", "open")), context=context)
-    batch = build_page_batch([(request, None)], scorer.index, NOW)
-    assert batch.kernel_pages is not None, "all that is left is the title's own"
-    page = scorer.choose(COLD, request, NOW)
-    (found,) = page.page.found
-    assert found.actions == ("teen", "open")
-    expected = policy.pmf(batch.batch)[found.actions.index(page.artwork_ids[0])]
-    assert page.propensities == pytest.approx([expected], abs=1e-9)
-    together = scorer.choose_all([(COLD, request)] * 3, NOW)
-    assert {tuple(each.artwork_ids) for each in together} == {tuple(page.artwork_ids)}
+    assert scorer.decide(ask("soon"), NOW + hours(1)).decisions[0].artwork_id == "later"
+    assert scorer.choose_unlearned(COLD, ask("t"), LAUNCHED, "x").artwork_ids == ["old"]
 
 
 def test_features_are_logged_as_they_were_served() -> None:
     features = _rich_features()
-    page = _scorer(loaded(), features=features).decide(_ask(AskedTitle(title_id="t1"), "t0", "unknown"), NOW)
+    page = scorer_of(loaded(), features=features).decide(ask(AskedTitle(title_id="t1"), "t0", "unknown"), NOW)
     profile = features.profile("p", NOW)
     assert profile is not None
     np.testing.assert_array_equal(np.frombuffer(page.profile_features, "<f4"), profile.vector)
@@ -293,8 +202,8 @@ def test_a_cold_profile_is_logged_as_zeros_and_one_that_could_not_be_read_as_not
         def profile(self, profile_id: str, at: datetime) -> ProfileFeatures | None:
             raise FeatureUnavailableError("redis is gone")
 
-    assert _scorer().decide(_ask(), NOW).profile_features == bytes(4 * len(PROFILE))
-    page = _scorer(loaded(), features=Down()).decide(_ask("t0", "unknown"), NOW)
+    assert scorer_of().decide(ask(), NOW).profile_features == bytes(4 * len(PROFILE))
+    page = scorer_of(loaded(), features=Down()).decide(ask("t0", "unknown"), NOW)
     assert page.profile_features == b""
     assert [decision.intent for decision in page.decisions] == [
         "fallback:features_unavailable",
@@ -302,15 +211,15 @@ def test_a_cold_profile_is_logged_as_zeros_and_one_that_could_not_be_read_as_not
     ]
     assert page.policy_version == "v1"
     assert page.decisions[0].propensity == pytest.approx((1 + int(page.decisions[0].artwork_id[-1])) / 10)
-    anonymous = _scorer(features=Down()).decide(_ask(profile_id="~seen-once"), NOW)
+    anonymous = scorer_of(features=Down()).decide(ask(profile_id="~seen-once"), NOW)
     assert {decision.intent for decision in anonymous.decisions} == {"live"}
 
 
 def test_every_draw_can_be_repeated_from_the_log_alone() -> None:
     listed = AskedTitle(title_id="t2", artworks=("x", "t2-a3", "y", "t2-a0"))
     for n in range(30):
-        page = _scorer().decide(
-            _ask("nobody", "t1", listed, AskedTitle(title_id="z", artworks=("x", "z"))), NOW + hours(n)
+        page = scorer_of().decide(
+            ask("nobody", "t1", listed, AskedTitle(title_id="z", artworks=("x", "z"))), NOW + hours(n)
         )
         actions = [decision.actions for decision in page.decisions]
         counts = np.array([len(ids) for ids in actions])
@@ -327,7 +236,7 @@ def test_every_draw_can_be_repeated_from_the_log_alone() -> None:
 
 
 def test_the_log_holds_the_hour_and_day_that_the_policy_saw() -> None:
-    page = _scorer().decide(_ask(context=AskedContext(device="tv", day_of_week=6)), NOW)
+    page = scorer_of().decide(ask(context=AskedContext(device="tv", day_of_week=6)), NOW)
     assert (page.context.local_hour, page.context.day_of_week, page.context.device) == (NOW.hour, 6, "tv")
 
 
@@ -359,7 +268,7 @@ def test_a_page_encodes_its_context_as_training_does(titles: list[AskedTitle], c
         for n, title in enumerate(titles)
     )
     index = build_index(example_catalogue(), InMemoryFeatures())
-    batch = build_page_batch([(_ask(*asked, context=context), None)], index, NOW)
+    batch = build_page_batch([(ask(*asked, context=context), None)], index, NOW)
     (page,) = batch.pages
     n, resolved = len(asked), context.at(NOW)
     expected = context_matrix(
@@ -384,7 +293,7 @@ def test_vectors_that_are_not_finite_are_served_as_zeros_and_counted() -> None:
 
 def test_two_scorers_with_the_same_inputs_write_the_same_pages() -> None:
     def pages() -> list[Page]:
-        scorer = _scorer(loaded(), features=_rich_features())
-        return [scorer.decide(_ask(profile_id=f"p{n % 3}"), NOW + timedelta(minutes=n)) for n in range(20)]
+        scorer = scorer_of(loaded(), features=_rich_features())
+        return [scorer.decide(ask(profile_id=f"p{n % 3}"), NOW + timedelta(minutes=n)) for n in range(20)]
 
     assert pages() == pages()
