@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import getattr_static
 from typing import Any
 
 from structlog._config import BoundLoggerLazyProxy
@@ -13,7 +14,7 @@ from structlog.testing import capture_logs
 def captured_logs() -> Iterator[list[Any]]:
     """Collect what our modules log until the block ends."""
     for module in list(sys.modules.values()):
-        log = getattr(module, "_log", None)
+        log = getattr_static(module, "_log", None)  # a plain getattr wakes what other modules do when they are asked
         if isinstance(log, BoundLoggerLazyProxy):
             vars(log).pop("bind", None)
     with capture_logs() as lines:

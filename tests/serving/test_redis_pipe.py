@@ -1,6 +1,7 @@
 """One connection for all: answers in order, failures in time, and a Redis that comes back is read again."""
 
 import asyncio
+import itertools
 import socket
 import time
 from contextlib import suppress
@@ -125,24 +126,26 @@ def test_an_answer_that_came_while_the_loop_was_held_up_is_no_late_one(redis_pro
 
 
 def test_a_redis_that_answers_ever_later_costs_nobody_more_than_the_time_out() -> None:
+    # In answers and not by the clock: half a millisecond each, and none while the machine itself stands still.
+    answers = itertools.count()
+
     async def ask() -> None:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(2**20)
-            for _ in range(2_000):
+            for _ in itertools.takewhile(lambda n: n < 2_000, answers):
                 writer.write(b"*1\r\n$1\r\na\r\n")
                 await writer.drain()
                 await asyncio.sleep(0.0005)
 
-        async def one(pipe: RedisPipe) -> float:
-            began = time.monotonic()
+        async def one(pipe: RedisPipe) -> None:
             with suppress(RedisTimeoutError):
                 await pipe.hmget(b"k", [b"a"])
-            return time.monotonic() - began
 
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
             pipe = RedisPipe("127.0.0.1", server.sockets[0].getsockname()[1], timeout_seconds=0.05)
             await one(pipe)
-            assert max(await asyncio.gather(*(one(pipe) for _ in range(1_000)))) < 0.15
+            await asyncio.gather(*(one(pipe) for _ in range(1_000)))
+            assert next(answers) < 300
             pipe.close()
 
     asyncio.run(ask())
