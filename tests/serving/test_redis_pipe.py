@@ -81,7 +81,7 @@ def test_a_redis_that_dies_fails_at_once_and_one_that_is_back_answers(redis_prog
         for _ in range(20):
             with pytest.raises(RedisConnectionError):
                 await _read(pipe, 1)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5, "a time-out each is twenty"
         with redis_server(redis_program, tmp_path, port):
             _fill(port)
             await asyncio.sleep(0.1)
@@ -94,13 +94,13 @@ def test_a_redis_that_dies_fails_at_once_and_one_that_is_back_answers(redis_prog
 def test_a_redis_that_says_nothing_costs_the_time_out_whoever_gave_up_before() -> None:
     async def wait() -> None:
         with socket.create_server(("127.0.0.1", 0), backlog=8) as silent:
-            pipe = RedisPipe("127.0.0.1", silent.getsockname()[1], timeout_seconds=0.1)
+            pipe = RedisPipe("127.0.0.1", silent.getsockname()[1], timeout_seconds=0.5)
             began = time.monotonic()
             waiting = [asyncio.ensure_future(_read(pipe, n)) for n in range(10)]
             await asyncio.sleep(0.02)
             waiting[3].cancel()
             found = await asyncio.gather(*waiting, return_exceptions=True)
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < 3, "one after the other is five"
             assert isinstance(found[3], asyncio.CancelledError)
             assert all(isinstance(each, RedisTimeoutError) for n, each in enumerate(found) if n != 3)
 
