@@ -124,11 +124,20 @@ class CatalogueIndex:
         is_same = (known_us, n_refused) == (self.known_us, self.n_refused_vectors)
         if is_same and all(np.array_equal(new, old) for new, old in both):
             return self
+        return self._with(title_vectors, artwork_vectors, known_us, n_refused)
+
+    def with_vectors_of(self, other: "CatalogueIndex") -> "CatalogueIndex":
+        """Give every title and artwork the vector that it has in another index; zeros where that one does not know it."""
+        titles = [other.title_row.get(name, UNKNOWN_ROW) for name in (*self.title_row, "")]
+        artworks = [other.artwork_row.get(name, UNKNOWN_ROW) for name in self.artwork_ids]
+        return self._with(other.title_vectors[titles], other.artwork_vectors[artworks], other.known_us, 0)
+
+    def _with(self, titles: Vectors, artworks: Vectors, known_us: int, n_refused: int) -> "CatalogueIndex":
         return replace(
             self,
-            title_vectors=title_vectors,
-            artwork_vectors=artwork_vectors,
-            titles_bounded=bounded(title_vectors).astype(np.float64),
+            title_vectors=titles,
+            artwork_vectors=artworks,
+            titles_bounded=bounded(titles).astype(np.float64),
             known_us=known_us,
             n_refused_vectors=n_refused,
         )

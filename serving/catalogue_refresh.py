@@ -13,7 +13,8 @@ class CatalogueRefresh:
     """Builds indices; the file is parsed and laid out again only when it has been replaced.
 
     A night's rows arrive view by view and batch by batch, and a reading may fall between. So vectors that are others
-    than before are taken once two readings in turn agree on them; the first ones of a file are taken at once.
+    than before are taken once two readings in turn agree on them; the first ones of a file are taken at once. Until
+    they are read, what the file has kept of the one before it keeps its vectors.
 
     `state` is how the last reading of the file went.
     """
@@ -36,7 +37,15 @@ class CatalogueRefresh:
             ContractError: if the file is not a catalogue, or there is none (yet).
             FeatureUnavailableError: if the feature store does not answer.
         """
-        self._read_file()
+        self.read_file()
+        return self.read_vectors()
+
+    def read_vectors(self) -> CatalogueIndex:
+        """Build an index of the file that was read last and of the vectors as they were found twice. Blocks.
+
+        Raises:
+            FeatureUnavailableError: if the feature store does not answer.
+        """
         last = self._next or self._index
         found = last.with_vectors(self._features)
         if self._is_bare or found is last:
@@ -45,21 +54,18 @@ class CatalogueRefresh:
             self._next = found
         return self._index
 
-    def build_bare(self) -> CatalogueIndex:
-        """Build an index of the file as it is now, with the vectors that were found since it was read, zeros before.
+    def read_file(self) -> CatalogueIndex:
+        """Build an index of the file as it is now, with the vectors that were in force before; zeros where none were.
 
         Raises:
             ContractError: if the file is not a catalogue, or there is none (yet).
         """
-        self._read_file()
-        return self._index
-
-    def _read_file(self) -> None:
         try:
             found = self._path.stat()
             stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
             if stamp != self._seen:
-                self._index, self._next, self._is_bare = lay_out(read_catalogue(self._path)), None, True
+                index = lay_out(read_catalogue(self._path)).with_vectors_of(self._index)
+                self._index, self._next, self._is_bare = index, None, True
                 self._seen = stamp
         except FileNotFoundError as error:
             self.state = CatalogueState.MISSING
@@ -68,3 +74,4 @@ class CatalogueRefresh:
             self.state = CatalogueState.REFUSED
             raise
         self.state = CatalogueState.OK
+        return self._index

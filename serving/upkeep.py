@@ -136,18 +136,13 @@ class Upkeep:
     def refresh(self) -> None:
         """Read the catalogue and all title and artwork vectors again; keep what there is if that fails. Blocks.
 
-        A scorer that has no title yet does not wait for the feature store: artworks are chosen among, cold, until then.
+        Neither waits for the other: an artwork that is withdrawn is not shown for want of a feature store, and one that
+        is new is chosen among, cold, until its vector is read.
         """
-        is_there = bool(self._scorer.index.titles) or self._attempt("catalogue", self._take_bare)
+        self._attempt("catalogue", lambda: self._take(self._refresh.read_file()))
         self._open_features()
-        if is_there:
-            self._attempt("catalogue", self._take_index)
-
-    def _take_bare(self) -> None:
-        self._take(self._refresh.build_bare())
-
-    def _take_index(self) -> None:
-        self._take(self._refresh.build())
+        if self._scorer.index.titles:
+            self._attempt("vectors", lambda: self._take(self._refresh.read_vectors()))
 
     def _take(self, index: CatalogueIndex) -> None:
         if index is self._scorer.index:

@@ -50,7 +50,7 @@ def test_the_first_reading_is_taken_at_once_and_the_same_again_is_the_very_same(
     first = refresh.build()
     assert numbers(first) == (1, 1, 1)
     assert refresh.build() is first
-    assert refresh.build_bare() is first
+    assert refresh.read_file() is first
 
 
 def test_a_night_that_arrives_in_parts_is_in_force_whole_or_not_at_all(path: Path) -> None:
@@ -78,14 +78,17 @@ def test_vectors_that_were_another_once_and_are_again_as_before_end_as_before(pa
 def test_another_file_is_in_force_at_once_with_its_vectors_also_after_a_store_that_was_dead(path: Path) -> None:
     store = Store()
     refresh = CatalogueRefresh(path, store)
-    refresh.build()
+    n_before = len(refresh.build().titles)
     write_catalogue(example_catalogue(5), path)
     store.is_dead = True
     for _ in range(2):
         with pytest.raises(FeatureUnavailableError):
             refresh.build()
-    bare = refresh.build_bare()
-    assert (len(bare.titles), numbers(bare)[:2]) == (5, (0, 0))
+    kept = refresh.read_file()
+    assert (len(kept.titles), numbers(kept)) == (5, (1, 1, 1)), "what stayed keeps its vectors"
+    assert kept.title_vectors[:, 0].tolist() == [1.0] * n_before + [0.0] * (5 - n_before + 1)
+    n_artworks_before = sum(len(entry.artworks) for entry in list(kept.titles.values())[:n_before])
+    assert kept.artwork_vectors[:, 0].nonzero()[0].tolist() == list(range(n_artworks_before))
     store.is_dead, store.numbers = False, {"titles": 3, "artworks": 3}
     found = refresh.build()
     assert (len(found.titles), numbers(found)) == (5, (3, 3, 3))

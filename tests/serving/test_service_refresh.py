@@ -13,7 +13,7 @@ from serving.catalogue_file import write_catalogue
 from serving.features import InMemoryFeatures, KnownVectors, OnlineFeatures
 from serving.late_features import LateFeatures
 from serving.pace import rest
-from serving.status import StoreState
+from serving.status import CatalogueState, StoreState
 from tests.serving.example import (
     PAGE,
     ListedPolicies,
@@ -62,16 +62,21 @@ def test_a_catalogue_that_is_replaced_is_picked_up_and_a_broken_one_kept_out(tmp
         assert page["decisions"][0]["propensity"] == 0.2
 
 
+class Mortal(InMemoryFeatures):
+    """One title's vector is ones, while the store lives."""
+
+    def __init__(self, *, is_dead: bool = False) -> None:
+        super().__init__(titles={"t0": np.ones(len(TITLE), dtype=np.float32)}, known_us=1)
+        self.is_dead = is_dead
+
+    def titles(self, title_ids: Sequence[str]) -> KnownVectors:
+        if self.is_dead:
+            raise FeatureUnavailableError("redis is gone")
+        return super().titles(title_ids)
+
+
 def test_a_store_that_is_dead_at_the_start_leaves_every_title_cold_and_is_read_when_it_answers(tmp_path: Path) -> None:
-    class Dead(InMemoryFeatures):
-        is_dead = True
-
-        def titles(self, title_ids: Sequence[str]) -> KnownVectors:
-            if self.is_dead:
-                raise FeatureUnavailableError("redis is gone")
-            return super().titles(title_ids)
-
-    features = Dead(titles={"t0": np.ones(len(TITLE), dtype=np.float32)})
+    features = Mortal(is_dead=True)
     settings = settings_in(tmp_path, feature_refresh_seconds=0.05)
     with running(settings, features=features, policies=ListedPolicies(loaded("v1"))) as server:
         assert readiness(server)[1]["n_artworks"] == 12
@@ -81,6 +86,33 @@ def test_a_store_that_is_dead_at_the_start_leaves_every_title_cold_and_is_read_w
         assert not server.service.scorer.index.title_vectors.any()
         features.is_dead = False
         wait_for(lambda: server.service.scorer.index.title_vectors.any())
+
+
+def test_an_artwork_that_is_withdrawn_is_gone_without_a_feature_store_and_the_others_keep_their_vectors(
+    tmp_path: Path,
+) -> None:
+    features = Mortal()
+    settings = settings_in(tmp_path, feature_refresh_seconds=0.05)
+    with running(settings, features=features) as server:
+        assert readiness(server)[1]["n_artworks"] == 12
+        features.is_dead = True
+        write_catalogue(example_catalogue(3, 2), settings.catalogue_path)
+        wait_for(lambda: readiness(server)[1]["n_artworks"] == 6)
+        assert server.service.scorer.index.title_vectors[0].all()
+        page = server.client.post("/v1/pages", json={**PAGE, "titles": ["t0"]}).json()
+        assert page["decisions"][0]["propensity"] == 0.5
+
+
+def test_a_catalogue_that_is_broken_does_not_keep_vectors_from_being_read(tmp_path: Path) -> None:
+    features = Mortal()
+    settings = settings_in(tmp_path, feature_refresh_seconds=0.05)
+    with running(settings, features=features) as server:
+        assert server.service.scorer.index.known_us == 1
+        settings.catalogue_path.write_bytes(b"not parquet")
+        wait_for(lambda: readiness(server)[1]["catalogue"] == CatalogueState.REFUSED)
+        features._known_us = 2
+        wait_for(lambda: server.service.scorer.index.known_us == 2)
+        assert readiness(server)[1]["n_artworks"] == 12
 
 
 class Watched(InMemoryFeatures):
