@@ -127,7 +127,7 @@ class CatalogueIndex:
         return self._with(title_vectors, artwork_vectors, known_us, n_refused)
 
     def with_vectors_of(self, other: "CatalogueIndex") -> "CatalogueIndex":
-        """Give every title and artwork the vector that it has in another index; zeros where that one does not know it."""
+        """Give every title and artwork the vector that it has in another index; zeros where it has none there."""
         titles = [other.title_row.get(name, UNKNOWN_ROW) for name in (*self.title_row, "")]
         artworks = [other.artwork_row.get(name, UNKNOWN_ROW) for name in self.artwork_ids]
         return self._with(other.title_vectors[titles], other.artwork_vectors[artworks], other.known_us, 0)

@@ -51,11 +51,17 @@ end
 _READ = """
 local found = {}
 for number, key in ipairs(KEYS) do
-  found[number] = redis.call('HGET', key, ARGV[1])
+  local row = redis.pcall('HGET', key, ARGV[1])
+  if type(row) == 'table' then row = row.err end
+  found[number] = row
 end
 return found
 """
-"""One command for many keys: a pipeline of as many commands costs its client six times as much."""
+"""One command for many keys: a pipeline of as many commands costs its client six times as much.
+
+A key that somebody made of another type has what Redis says of it as its row, which no reader takes for one: it is one
+of many, and the others are not to blame.
+"""
 
 
 class NewestRedisOnlineStoreConfig(FeastConfigBaseModel):
@@ -186,7 +192,8 @@ def _address(connection_string: str) -> dict[str, Any]:
     """Read `host:port,name=value,…`; a value is what JSON makes of it, or text.
 
     Raises:
-        ContractError: if the port is no number, without quoting what may be a part of a password.
+        ContractError: if the port is no number, or an option has no value, without quoting what may be a part of a
+            password.
     """
     address, *options = connection_string.split(",")
     host, _, port = address.partition(":")
@@ -194,7 +201,11 @@ def _address(connection_string: str) -> dict[str, Any]:
         raise ContractError("the connection_string of Redis must begin with host:port, where the port is a number")
     found: dict[str, Any] = {"host": host, "port": int(port or 6379)}
     for option in options:
-        name, _, value = option.partition("=")
+        name, is_told, value = option.partition("=")
+        if not is_told:
+            raise ContractError(
+                "the connection_string of Redis must be host:port,name=value,… without a comma in a value"
+            )
         try:
             told = json.loads(value)
         except json.JSONDecodeError:

@@ -189,7 +189,8 @@ def test_a_redis_that_is_not_there_costs_features_and_no_page(redis_settings, sc
         assert choice["propensity"] == 0.25
 
 
-def test_one_malformed_row_empties_no_starting_scorer_and_freezes_no_running_one(redis_settings, scratch_store):
+@pytest.mark.parametrize("is_hash", [True, False], ids=["a-malformed-row", "a-key-of-another-type"])
+def test_one_broken_row_empties_no_starting_scorer_and_freezes_no_running_one(redis_settings, scratch_store, is_hash):
     settings, store = scratch_store(**redis_settings, feature_refresh_seconds=0.05)
     write_catalogue(example_catalogue(), settings.catalogue_path)
     _materialize(settings, store)
@@ -197,7 +198,10 @@ def test_one_malformed_row_empties_no_starting_scorer_and_freezes_no_running_one
     key = f"{store.config.project}/".encode() + key_of(store.config, "title_id", "t0")
     host, _, port = store.config.online_store.connection_string.partition(":")
     with Redis(host, int(port or 6379)) as client:
-        client.hset(key, view, bytes(17))
+        if is_hash:
+            client.hset(key, view, bytes(17))
+        else:
+            client.set(key, "no hash")
     features = LateFeatures(lambda: open_features(settings))
     with running(settings, features=features) as server:
         ready = server.client.get("/readyz").json()

@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from models.error import ContractError
 from serving.newest_redis_online_store import _address
 from serving.redis_pipe import RedisPipe
 from tests.serving.example import free_port
@@ -159,6 +160,13 @@ def test_a_password_is_sent_as_it_is_written(password: str) -> None:
         "db": 2,
         "password": password,
     }
+
+
+@pytest.mark.parametrize("connection_string", ["localhost:secret", "localhost:6379,password=a,secret"])
+def test_an_address_that_cannot_be_read_is_refused_without_telling_a_password(connection_string: str) -> None:
+    with pytest.raises(ContractError, match="connection_string of Redis must") as raised:
+        _address(connection_string)
+    assert "secret" not in str(raised.value)
 
 
 def test_what_is_no_redis_is_told_so() -> None:
