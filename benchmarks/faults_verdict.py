@@ -26,8 +26,10 @@ from pipelines.lake import Lake
 from pipelines.settings import Settings
 from pipelines.table import DECISIONS, IMPRESSIONS
 from serving.event_recovery import recover
+from serving.features import Vectors
 
 _SAME = 1e-9
+_UNREAD = "fallback:vectors_unavailable"
 UNIFORM_VERSION = "uniform"
 
 
@@ -104,7 +106,7 @@ def _n_ruled(settings: Settings, page: Page, rule: MotifRule | None) -> int:
     if rule is None:
         return 0
     policy = _policy(settings.policies_url, page.policy_version)
-    ruled, free = (recomputed(page, policy, _vectors(), each)[1] for each in (rule, None))
+    ruled, free = (recomputed(page, policy, _vectors_of(page), each)[1] for each in (rule, None))
     return int((~np.isclose(ruled, free, rtol=_SAME, atol=0.0)).sum())
 
 
@@ -114,13 +116,20 @@ def _n_wrong(settings: Settings, page: Page, rule: MotifRule | None) -> int:
         policy = _policy(settings.policies_url, page.policy_version)
     except BundleError:
         return len(page.decisions)  # a corrupt bundle was served
-    chosen, propensities = recomputed(page, policy, _vectors(), rule)
+    chosen, propensities = recomputed(page, policy, _vectors_of(page), rule)
     return sum(
         decision.artwork_id != artwork
         or not np.isclose(decision.propensity, propensity, rtol=_SAME, atol=0.0)
-        or not (decision.intent == "live" or decision.intent.startswith("fallback:features_"))
+        or not (decision.intent == "live" or decision.intent.startswith(("fallback:features_", _UNREAD)))
         for decision, artwork, propensity in zip(page.decisions, chosen, propensities, strict=True)
     )
+
+
+def _vectors_of(page: Page) -> dict[str, Vectors]:
+    """Give what the scorer knew of artworks: nothing, if it says so, or says less and logged zeros of its choices."""
+    intent = page.decisions[0].intent
+    is_cold = intent != "live" and not any(any(each.features) for each in page.decisions)
+    return {} if intent == _UNREAD or is_cold else _vectors()
 
 
 _vectors = cache(artwork_vectors)

@@ -78,6 +78,7 @@ class CatalogueIndex:
         launched_us: `(A,)` int64, when each artwork may first be shown, microseconds since the epoch.
         known_us: the end of the interval that the vectors are made of, microseconds since the epoch; `ALL_KNOWN` where
             there is none yet.
+        is_read: whether a feature store was ever asked for the vectors, and answered.
         n_refused_vectors: how many vectors were not finite, or of rows that break their contract, and are served as
             zeros.
     """
@@ -101,6 +102,7 @@ class CatalogueIndex:
     launched_us: NDArray[np.int64]
     known_us: int
     n_refused_vectors: int
+    is_read: bool
     _kept: dict[tuple[int, str, int | None], Candidates] = field(default_factory=dict, repr=False)
 
     @property
@@ -121,25 +123,25 @@ class CatalogueIndex:
         artwork_vectors, n_bad_artworks = _padded(artworks.vectors, len(ARTWORK))
         n_refused = n_bad_titles + n_bad_artworks + titles.n_refused + artworks.n_refused
         both = ((title_vectors, self.title_vectors), (artwork_vectors, self.artwork_vectors))
-        is_same = (known_us, n_refused) == (self.known_us, self.n_refused_vectors)
+        is_same = self.is_read and (known_us, n_refused) == (self.known_us, self.n_refused_vectors)
         if is_same and all(np.array_equal(new, old) for new, old in both):
             return self
-        return self._with(title_vectors, artwork_vectors, known_us, n_refused)
+        return replace(self._with(title_vectors, artwork_vectors, known_us), is_read=True, n_refused_vectors=n_refused)
 
     def with_vectors_of(self, other: "CatalogueIndex") -> "CatalogueIndex":
         """Give every title and artwork the vector that it has in another index; zeros where it has none there."""
         titles = [other.title_row.get(name, UNKNOWN_ROW) for name in (*self.title_row, "")]
         artworks = [other.artwork_row.get(name, UNKNOWN_ROW) for name in self.artwork_ids]
-        return self._with(other.title_vectors[titles], other.artwork_vectors[artworks], other.known_us, 0)
+        kept = self._with(other.title_vectors[titles], other.artwork_vectors[artworks], other.known_us)
+        return replace(kept, is_read=other.is_read)
 
-    def _with(self, titles: Vectors, artworks: Vectors, known_us: int, n_refused: int) -> "CatalogueIndex":
+    def _with(self, titles: Vectors, artworks: Vectors, known_us: int) -> "CatalogueIndex":
         return replace(
             self,
             title_vectors=titles,
             artwork_vectors=artworks,
             titles_bounded=bounded(titles).astype(np.float64),
             known_us=known_us,
-            n_refused_vectors=n_refused,
         )
 
     def candidates(self, title_id: str, at_us: int, country: str = "", maturity_limit: int | None = None) -> Candidates:
@@ -235,6 +237,7 @@ def lay_out(catalogue: Catalogue) -> CatalogueIndex:
         launched_us=launched_us,
         known_us=ALL_KNOWN,
         n_refused_vectors=0,
+        is_read=False,
     )
 
 

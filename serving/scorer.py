@@ -40,6 +40,7 @@ UNIFORM_VERSION = "uniform"
 DEFAULT_VERSION = "default"
 Asked = tuple[Lookup, PageRequest]
 _NOBODY = nullcontext()
+_UNREAD = "vectors_unavailable"
 _log = structlog.get_logger(__name__)
 
 
@@ -221,7 +222,8 @@ class Scorer:
             return None
         is_live = not (group.is_uniform or failure)
         guaranteed = _guaranteed(now, batch) if is_live and self._motif_factor < 1.0 else None
-        failures = [failure or lookup.failure for lookup, _ in asked]
+        unread = "" if now.index.is_read else _UNREAD
+        failures = [failure or lookup.failure or unread for lookup, _ in asked]
         return self._drawn(
             batch, [lookup for lookup, _ in asked], at, _Verdict(version, group.cells, pmf, failures, guaranteed), laps
         )

@@ -44,6 +44,7 @@ def scorer_process(
         "MARQUEE_HOME": str(home),
         "MARQUEE_PORT": str(port),
         "MARQUEE_UNIFORM_CELL_SHARE": "0",
+        "MARQUEE_START_SECONDS": str(START_SECONDS),  # a busy machine may take longer than production waits
         **changes,
     }
     with (home / "stderr.log").open("ab") as stderr:

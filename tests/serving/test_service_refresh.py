@@ -82,10 +82,12 @@ def test_a_store_that_is_dead_at_the_start_leaves_every_title_cold_and_is_read_w
         assert readiness(server)[1]["n_artworks"] == 12
         wait_for(lambda: metric(server, "marquee_refresh_failures_total") > 1)
         page = server.client.post("/v1/pages", json=PAGE).json()
-        assert {decision["intent"] for decision in page["decisions"]} == {"live"}
+        assert {decision["intent"] for decision in page["decisions"]} == {"fallback:vectors_unavailable"}
         assert not server.service.scorer.index.title_vectors.any()
         features.is_dead = False
         wait_for(lambda: server.service.scorer.index.title_vectors.any())
+        page = server.client.post("/v1/pages", json=PAGE).json()
+        assert {decision["intent"] for decision in page["decisions"]} == {"live"}
 
 
 def test_an_artwork_that_is_withdrawn_is_gone_without_a_feature_store_and_the_others_keep_their_vectors(
@@ -100,7 +102,8 @@ def test_an_artwork_that_is_withdrawn_is_gone_without_a_feature_store_and_the_ot
         wait_for(lambda: readiness(server)[1]["n_artworks"] == 6)
         assert server.service.scorer.index.title_vectors[0].all()
         page = server.client.post("/v1/pages", json={**PAGE, "titles": ["t0"]}).json()
-        assert page["decisions"][0]["propensity"] == 0.5
+        (decision,) = page["decisions"]
+        assert (decision["propensity"], decision["intent"]) == (0.5, "live")
 
 
 def test_a_catalogue_that_is_broken_does_not_keep_vectors_from_being_read(tmp_path: Path) -> None:
