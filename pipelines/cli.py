@@ -12,11 +12,11 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from models.error import MarqueeError
+from models.error import MarqueeError, NotApprovedError
 from models.interval import Interval
 from pipelines.airflow_run import DagRun
 from pipelines.option import AsJson, AsOf, Day, From, Until, utc
-from pipelines.policy_command import evaluate, explain, promote, publish, rollback
+from pipelines.policy_command import evaluate, explain, policies, promote, publish, rollback
 from pipelines.presentation import Progress, show, warn
 from pipelines.settings import Settings
 
@@ -31,7 +31,7 @@ def main() -> None:
         app()
     except (MarqueeError, SettingsError, OSError) as error:
         warn(str(error))
-        raise SystemExit(2) from error
+        raise SystemExit(1 if isinstance(error, NotApprovedError) else 2) from error
     except ValidationError as error:
         for problem in error.errors():
             warn(f"MARQUEE_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}, got {problem['input']!r}")
@@ -128,7 +128,7 @@ def train(as_of: AsOf = None, as_json: AsJson = False) -> None:
     raise typer.Exit(0 if outcome.promoted else 1)
 
 
-for about_policies in (evaluate, explain, promote, publish, rollback):
+for about_policies in (evaluate, explain, policies, promote, publish, rollback):
     app.command()(about_policies)
 
 

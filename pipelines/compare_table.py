@@ -11,6 +11,11 @@ from pipelines.presentation import out
 _COLOURS = {Ruling.PROMOTE: "green", Ruling.HOLD: "yellow", Ruling.REJECT: "red"}
 
 
+def ruling_words(ruling: Ruling) -> str:
+    """Say what the gate said, in its colour."""
+    return f"[{_COLOURS[ruling]}]{ruling.value}[/]"
+
+
 def show_compared(found: Compared) -> None:
     """Print the comparison to stdout."""
     table = Table(
@@ -29,8 +34,7 @@ def show_compared(found: Compared) -> None:
             *cells, f"{found.effective_sample_sizes[name]:,.0f}", f"{found.independent_sample_sizes[name]:,.0f}"
         )
     out.print(table)
-    ruling = f"[bold {_COLOURS[found.decision]}]{found.decision.value}[/]"
-    out.print(f"{ruling}: {escape(found.reason)}", soft_wrap=True)
+    out.print(f"[bold]{ruling_words(found.decision)}[/]: {escape(found.reason)}", soft_wrap=True)
     if found.report:
         out.print(f"Report: {escape(found.report)}", soft_wrap=True)
 

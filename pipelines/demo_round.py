@@ -7,14 +7,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from evaluation.audit import AuditRecord
-from evaluation.gate import Ruling
+from pipelines.compare_table import ruling_words
 from pipelines.presentation import out
 from pipelines.replay import Round, policies_of
 from pipelines.settings import Settings
 from pipelines.training_set import Side, iter_training_batches
 from pipelines.truth import read_truth
-
-_COLOURS = {Ruling.PROMOTE: "green", Ruling.HOLD: "yellow", Ruling.REJECT: "red"}
 
 
 def true_values(settings: Settings, found: Round) -> dict[str, float]:
@@ -50,7 +48,7 @@ def show_round(found: Round, audit: AuditRecord, truth: Mapping[str, float], rep
             cells.append(f"{estimate.value:.4f} ({estimate.low:.4f}–{estimate.high:.4f})" if estimate else "–")
         cells += [f"{truth[result.name]:.4f}", f"{result.support.effective_sample_size:,.0f}"]
         ruling = rulings.get(result.name)
-        table.add_row(*cells, f"[{_COLOURS[ruling]}]{ruling.value}[/]" if ruling else "")
+        table.add_row(*cells, ruling_words(ruling) if ruling else "")
     out.print(table)
     out.print(f"[bold]The gate:[/] {escape(audit.reason)}", soft_wrap=True)
     out.print(f"Report: {escape(report)}\n", soft_wrap=True)

@@ -10,7 +10,7 @@ from models.bundle import read_bundle, read_pointer
 from models.error import MarqueeError
 from models.segment import OPEN_SUFFIX, find_segments
 from pipelines.lake import Lake
-from pipelines.registry import Registry
+from pipelines.registry import open_registry
 from pipelines.settings import Settings
 from pipelines.table import TABLES
 from pipelines.watermark import refreshed_through, refuse_gaps
@@ -96,9 +96,10 @@ def _online_store(settings: Settings) -> str:
 
 
 def _registry(settings: Settings) -> str:
-    if not settings.registry_url and not (settings.home / "registry.db").exists():
+    registry = open_registry(settings)
+    if registry is None:
         return "none yet"
-    champion = Registry(settings.registry_uri).champion()
+    champion = registry.champion()
     return f"champion {champion.bundle_version}" if champion else "no champion yet"
 
 

@@ -66,11 +66,29 @@ def explain(
         show_explanation(found)
 
 
-def promote(version: str, as_json: AsJson = False) -> None:
-    """Make a registered version the champion, by hand and with an audit record."""
+def policies(
+    rounds: Annotated[int, typer.Option(min=1, help="Of how many of the newest rounds.")] = 5, as_json: AsJson = False
+) -> None:
+    """List the versions there are, what the gate said of each, and which is live."""
+    from pipelines.known_policy import known_policies, show_policies
+
+    found = known_policies(Settings(), rounds)
+    if as_json:
+        show(found, as_json)
+    else:
+        show_policies(found)
+
+
+def promote(
+    policy: Annotated[
+        str, typer.Argument(help="A candidate of the newest round, or a version that `marquee policies` lists.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Make a policy that the gate let through the champion, by hand and with a record; `marquee publish` is next."""
     from pipelines.promotion import promote_by_hand
 
-    show({"champion": promote_by_hand(Settings(), version)}, as_json)
+    show({"champion": promote_by_hand(Settings(), policy)}, as_json)
 
 
 def publish(as_json: AsJson = False) -> None:
