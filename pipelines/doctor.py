@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from tempfile import TemporaryFile
 
 import msgspec
 
@@ -53,12 +54,18 @@ def _python(settings: Settings) -> str:
 
 
 def _home(settings: Settings) -> str:
-    place = settings.home.absolute()
-    while not place.exists():
+    """Write a file without a name in the home, or in the folder in which it would be made."""
+    place = home = settings.home.absolute()
+    while not os.path.lexists(place):
         place = place.parent
-    if not os.access(place, os.W_OK):
-        raise MarqueeError(f"cannot write to {place}")
-    return str(settings.home.absolute())
+    try:
+        with TemporaryFile(dir=place, buffering=0) as probe:
+            probe.write(b"1")
+    except OSError as error:
+        to = "write to" if place == home else f"make {home} in"
+        mend = "let this user write there, or set MARQUEE_HOME to a folder where it may"
+        raise MarqueeError(f"cannot {to} {place}: {error.strerror}: {mend}") from error
+    return str(home) if place == home else f"{home}, made when it is first needed"
 
 
 def _definitions(settings: Settings) -> str:
@@ -95,6 +102,12 @@ def _online_store(settings: Settings) -> str:
     return f"refreshed through {through.isoformat()}" if through else "nothing refreshed yet"
 
 
+def _online_server(settings: Settings) -> str:
+    from serving.feast_features import ask_online_server
+
+    return ask_online_server(settings)
+
+
 def _registry(settings: Settings) -> str:
     registry = open_registry(settings)
     if registry is None:
@@ -121,6 +134,7 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
     "event log": _event_log,
     "lake": _lake,
     "online store": _online_store,
+    "online store's server": _online_server,
     "registry": _registry,
     "live policy": _policy,
 }
