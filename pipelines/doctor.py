@@ -1,8 +1,10 @@
 """`marquee doctor`: looks at everything Marquee relies on and says what is wrong, in words."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from tempfile import TemporaryFile
 
 import msgspec
@@ -16,6 +18,10 @@ from pipelines.settings import Settings
 from pipelines.table import TABLES
 from pipelines.watermark import refreshed_through, refuse_gaps
 from serving.catalogue_file import HOW_TO_MAKE_ONE, read_catalogue
+from serving.variable import unknown_variables
+
+_ROOT = Path(__file__).parents[1]
+_READ = re.compile(r"environ(?:\.get\(|\[)[\"'](\w+)")
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -51,6 +57,18 @@ def _python(settings: Settings) -> str:
     if not (3, 11) <= sys.version_info[:2] <= (3, 12):
         raise MarqueeError(f"Python must be 3.11 or 3.12, got {version}")
     return version
+
+
+def _environment(settings: Settings) -> str:
+    """Look for variables that nothing reads: a misspelled setting would be ignored."""
+    # What tests and benchmarks of a checkout read is no setting, and is listed nowhere but where it is read.
+    rooms = [_ROOT / "benchmarks", _ROOT / "tests", settings.feature_repo]
+    sources = (path.read_text(errors="replace") for room in rooms for path in room.rglob("*.py"))
+    also = {name for source in sources for name in _READ.findall(source)}
+    unknown = unknown_variables(settings, os.environ, also)
+    if unknown:
+        raise MarqueeError("; ".join(unknown))
+    return "no variable is unknown"
 
 
 def _home(settings: Settings) -> str:
@@ -128,6 +146,7 @@ def _policy(settings: Settings) -> str:
 
 _CHECKS: dict[str, Callable[[Settings], str]] = {
     "Python": _python,
+    "environment": _environment,
     "home": _home,
     "feature definitions": _definitions,
     "catalogue": _catalogue,

@@ -17,6 +17,7 @@ from serving.pace import rest
 from serving.packed_online_store import PackedOnlineStore, PackedReader, key_of, view_name
 from serving.packed_row import NEVER, stamps, unpack_arrays
 from serving.settings import ScorerSettings
+from serving.variable import setting_variables
 
 _PROFILE_VIEWS: Final = ("profile_taste", "profile_familiarity")
 _BULK_VIEWS: Final = {"title_profile": ("title_id", len(TITLE)), "artwork_profile": ("artwork_id", len(ARTWORK))}
@@ -226,8 +227,7 @@ def ask_online_server(settings: ScorerSettings) -> str:
         store.ping(opened)
     except dead_store_errors() as error:
         path = settings.feature_repo / settings.feature_store_file
-        own = {f"{settings.model_config.get('env_prefix')}{name.upper()}" for name in type(settings).model_fields}
-        variables = ", ".join(sorted(referred_variables(path) - own))
+        variables = ", ".join(sorted(referred_variables(path) - setting_variables(settings)))
         mend = f"start its server, or set {variables or 'connection_string'} to where it is ({path})"
         # Who quotes what it was told quotes the password too.
         raise FeatureUnavailableError(f"{kind}: {str(error).replace(where, '…')}: {mend}") from error
