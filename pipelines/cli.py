@@ -190,6 +190,7 @@ def status(
     """Say what is in the lake, which intervals are done, how features fare, and which policy is live."""
     from pipelines.feature_metric import feature_metrics
     from pipelines.status import status as run
+    from pipelines.status_table import show_status
 
     settings = Settings()
     found = run(settings)
@@ -198,8 +199,10 @@ def status(
             warn(f"{view} has drifted (PSI above {settings.drift_warning:g}): {', '.join(health.drifted)}")
     if metrics:
         typer.echo(feature_metrics(settings, found), nl=False)
-    else:
+    elif as_json:
         show(found, as_json)
+    else:
+        show_status(found, settings.drift_warning)
 
 
 @app.command()
