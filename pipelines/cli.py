@@ -120,11 +120,16 @@ def backfill(since: From, until: Until, as_json: AsJson = False) -> None:
 @app.command()
 def train(as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Train all candidates, replay, judge, and promote and publish what the gate lets through."""
+    from pipelines.train import show_trained
     from pipelines.train import train as run
 
+    settings = Settings()
     with Progress("Training") as progress:
-        outcome = run(Settings(), as_of and utc(as_of), progress=progress.task)
-    show(outcome, as_json)
+        outcome = run(settings, as_of and utc(as_of), progress=progress.task)
+    if as_json:
+        show(outcome, as_json)
+    else:
+        show_trained(settings, outcome)
     raise typer.Exit(0 if outcome.promoted else 1)
 
 

@@ -25,6 +25,7 @@ from models.error import ContractError, NotReadyError
 from models.interval import Interval, moment_key
 from models.policy import Policy, UniformPolicy
 from pipelines.account import gate_rules
+from pipelines.first_reward import when_known
 from pipelines.maturity import matured_share
 from pipelines.part import write_whole
 from pipelines.policy_lookup import find_policy
@@ -123,10 +124,9 @@ def compare(
     policies |= {each.name: each.policy for each in (champion, challenger)}
     share = min(log.found.holdout_share, challenger.holdout_share, champion.holdout_share)
     if next(log.batches(Side.JUDGE, share), None) is None:
-        hours = settings.maturity / timedelta(hours=1)
         stretch = f"{from_at.isoformat()} to {to_at.isoformat()}"
         raise NotReadyError(
-            f"no reward is known of a decision from {stretch} that may judge: it takes {hours:g} hours to be known"
+            f"no reward is known of a decision from {stretch} that may judge: {when_known(settings, to_at)}"
         )
     found = evaluate(policies, lambda: log.batches(Side.JUDGE, share), champion=champion.name, bootstrap=resampling())
     verdict = judge(

@@ -29,7 +29,10 @@ def show_compared(found: Compared) -> None:
         table.add_column(heading, justify="right")
     roles = {found.candidate: " (candidate)", found.champion: " (champion)"}
     for name, estimates in found.policies.items():
-        cells = [escape(name + roles.get(name, "")), *(_cell(estimates.get(each)) for each in ("replay", "dr"))]
+        cells = [
+            escape(name + roles.get(name, "")),
+            *(estimate_words(estimates.get(each)) for each in ("replay", "dr")),
+        ]
         table.add_row(
             *cells, f"{found.effective_sample_sizes[name]:,.0f}", f"{found.independent_sample_sizes[name]:,.0f}"
         )
@@ -39,5 +42,9 @@ def show_compared(found: Compared) -> None:
         out.print(f"Report: {escape(found.report)}", soft_wrap=True)
 
 
-def _cell(estimate: Estimate | None) -> str:
-    return f"{estimate.value:.5f} ({estimate.low:.5f}–{estimate.high:.5f})" if estimate else "–"
+def estimate_words(estimate: Estimate | None, n_digits: int = 5) -> str:
+    """Say an estimate with its interval, to so many digits after the point."""
+    if estimate is None:
+        return "–"
+    value, low, high = (f"{each:.{n_digits}f}" for each in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low}–{high})"
