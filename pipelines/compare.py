@@ -31,6 +31,7 @@ from pipelines.part import write_whole
 from pipelines.policy_lookup import find_policy
 from pipelines.replay import resampling
 from pipelines.settings import Settings
+from pipelines.spark import refuse_without_spark
 from pipelines.training import FALLBACK, choose_as_of
 from pipelines.training_set import Side, TrainingSet, build_training_set, iter_training_batches
 
@@ -111,9 +112,11 @@ def compare(
         ContractError: if there is no such policy, both are the same, the log is too small to say anything, or the
             report would lie where its record does.
         NotReadyError: if the log is not refreshed without a gap from `from_at` to `to_at`, or no reward is known.
+        MarqueeError: if the engine cannot run.
     """
     if report is not None and report.suffix == _RECORD:
         raise ContractError(f"a report is HTML, and its record lies beside it as {_RECORD}, got {report}")
+    refuse_without_spark(settings)
     log = _Log(settings, from_at, to_at)
     challenger, champion = (find_policy(settings, each, log.best_artwork) for each in (name, against))
     if challenger.name == champion.name:

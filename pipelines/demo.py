@@ -23,6 +23,7 @@ from pipelines.presentation import Progress, err
 from pipelines.replay import read_round, report_dir, round_uri
 from pipelines.round_table import show_round
 from pipelines.settings import Settings
+from pipelines.spark import refuse_without_spark
 from pipelines.train import read_audit, write_report
 from pipelines.watermark import refreshed_intervals
 from serving.server import refuse_taken
@@ -54,6 +55,7 @@ def run_demo(settings: Settings, *, n_days: int, n_pages_a_day: int, fresh: bool
     """
     console = err
     settings = demo_settings(settings)
+    refuse_without_spark(settings)
     if serve:
         refuse_taken(settings)
     plan = plan_of(settings, n_days, n_pages_a_day, fresh=fresh)

@@ -15,6 +15,7 @@ from models.segment import OPEN_SUFFIX, find_segments
 from pipelines.lake import Lake
 from pipelines.registry import open_registry
 from pipelines.settings import Settings
+from pipelines.spark import refuse_without_spark
 from pipelines.table import TABLES
 from pipelines.watermark import refreshed_through, refuse_gaps
 from serving.catalogue_file import HOW_TO_MAKE_ONE, read_catalogue
@@ -69,6 +70,11 @@ def _environment(settings: Settings) -> str:
     if unknown:
         raise MarqueeError("; ".join(unknown))
     return "no variable is unknown"
+
+
+def _engine(settings: Settings) -> str:
+    refuse_without_spark(settings)
+    return f"Spark at {settings.spark_master}" if settings.engine == "spark" else "DuckDB, in this process"
 
 
 def _home(settings: Settings) -> str:
@@ -147,6 +153,7 @@ def _policy(settings: Settings) -> str:
 _CHECKS: dict[str, Callable[[Settings], str]] = {
     "Python": _python,
     "environment": _environment,
+    "engine": _engine,
     "home": _home,
     "feature definitions": _definitions,
     "catalogue": _catalogue,
