@@ -3,6 +3,7 @@
     MarqueeError
     ├── ContractError (also ValueError)   a record, file or table is not what its contract says
     │   ├── NotAppliedError               a home whose feature store was never made
+    │   ├── NotApprovedError              a policy that no verdict of the gate promotes
     │   └── SkewError                     what was served is not what training would learn from
     ├── NoOverlapError                    the target policy never does what the log did
     ├── StaleModelError                   a policy trained on older data than the one it would replace
@@ -29,6 +30,10 @@ class ContractError(MarqueeError, ValueError):
 
 class NotAppliedError(ContractError):
     """No feature definitions were applied to a home yet."""
+
+
+class NotApprovedError(ContractError):
+    """No verdict of the gate promotes a policy."""
 
 
 class SkewError(ContractError):

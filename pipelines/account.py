@@ -6,18 +6,20 @@ every other round counts once.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from evaluation.audit import AuditRecord, decode_audit, decode_past, plan_look
+from evaluation.gate import Verdict
 from evaluation.gate_budget import Look
 from evaluation.gate_check import GateRules
 from evaluation.record import encode
 from models.error import ContractError
 from pipelines.part import digest, write_whole
-from pipelines.replay import Round, report_dir
+from pipelines.replay import Round, report_dir, rounds_of
 from pipelines.settings import Settings
 
 AUDIT_FILE = "audit.json"
@@ -65,6 +67,24 @@ def own_audits(settings: Settings, found: Round) -> dict[Path, AuditRecord]:
     read = {path: _read(path, decode_audit) for path in paths}
     asked = (found.champion, found.evaluation)
     return {path: record for path, record in read.items() if (record.rollback_to, record.evaluation) == asked}
+
+
+def verdicts_of(settings: Settings, as_of: datetime) -> dict[str, list[Verdict]]:
+    """Read what the gate said of each version in all rounds as of a moment, the newest word first.
+
+    Raises:
+        ContractError: naming a record that cannot be read.
+    """
+    said = [
+        (audit.judged_at, found.versions[verdict.candidate], verdict)
+        for found in rounds_of(settings, as_of).values()
+        for audit in own_audits(settings, found).values()
+        for verdict in audit.verdicts
+    ]
+    by_version: dict[str, list[Verdict]] = {}
+    for _, version, verdict in sorted(said, key=lambda each: each[0], reverse=True):
+        by_version.setdefault(version, []).append(verdict)
+    return by_version
 
 
 def keep_audit(directory: Path, audit: AuditRecord) -> tuple[AuditRecord, Path]:

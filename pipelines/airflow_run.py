@@ -19,6 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 from models.error import ContractError, DivergedModelError, MarqueeError, StaleModelError, WorseThanUniformError
 from models.interval import Interval, moment_key
 from pipelines.settings import Settings, environment_of
+from pipelines.spark import refuse_without_spark
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -129,11 +130,12 @@ def run_dag(
     wants to be told. Running the same interval or `as_of` again replaces the run.
 
     Raises:
-        MarqueeError: naming the task that failed; its own error is the cause.
+        MarqueeError: naming the task that failed; its own error is the cause; or if the engine cannot run, at once.
         KeyboardInterrupt: if that error is one.
     """
     if (interval is None) == (as_of is None):
         raise ContractError(f"run_dag wants an interval or as_of, one of the two, got {interval} and {as_of}")
+    refuse_without_spark(settings)
     migrate(settings)
     moment = interval.end_at if interval else as_of
     assert moment is not None  # noqa: S101 - for the type checker

@@ -5,7 +5,6 @@ Results go to stdout (`--json` for machines), progress and logs to stderr. Exit 
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,26 +12,17 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from models.error import MarqueeError
+from models.error import MarqueeError, NotApprovedError
 from models.interval import Interval
 from pipelines.airflow_run import DagRun
+from pipelines.option import AsJson, AsOf, Day, From, Until, utc
+from pipelines.policy_command import evaluate, explain, policies, promote, publish, rollback
 from pipelines.presentation import Progress, show, warn
 from pipelines.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Artwork personalization, from event log to scorer.")
 imports = typer.Typer(no_args_is_help=True, help="Bring a real log in through the same door as Marquee's own.")
 app.add_typer(imports, name="import")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, on one line.")]
-Day = Annotated[datetime, typer.Argument(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Start of the interval, UTC.")]
-From = Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="First moment, UTC.")]
-Until = Annotated[
-    datetime, typer.Option("--to", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="End, exclusive, UTC.")
-]
-AsOf = Annotated[
-    datetime | None,
-    typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="What was known by then; else all that is."),
-]
 
 
 def main() -> None:
@@ -41,7 +31,7 @@ def main() -> None:
         app()
     except (MarqueeError, SettingsError, OSError) as error:
         warn(str(error))
-        raise SystemExit(2) from error
+        raise SystemExit(1 if isinstance(error, NotApprovedError) else 2) from error
     except ValidationError as error:
         for problem in error.errors():
             warn(f"MARQUEE_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}, got {problem['input']!r}")
@@ -74,7 +64,7 @@ def simulate(
     from simulation.spec import WorldSpec
 
     settings = Settings()
-    first = Interval.containing(_utc(since), settings.interval_hours)
+    first = Interval.containing(utc(since), settings.interval_hours)
     spec = WorldSpec(seed=seed, first_day_at=first.start_at)
     with Progress("Simulating") as progress:
         show(simulate_days(settings, first, days, n_pages_a_day=pages, spec=spec, progress=progress.count), as_json)
@@ -113,7 +103,7 @@ def refresh(start: Day, as_json: AsJson = False) -> None:
     from pipelines.backfill import backfill as run
 
     settings = Settings()
-    interval = Interval.containing(_utc(start), settings.interval_hours)
+    interval = Interval.containing(utc(start), settings.interval_hours)
     with Progress("Refreshing") as progress:
         show(_rebuilt(run(settings, interval.start_at, interval.end_at, progress=progress.task)), as_json)
 
@@ -124,99 +114,27 @@ def backfill(since: From, until: Until, as_json: AsJson = False) -> None:
     from pipelines.backfill import backfill as run
 
     with Progress("Backfilling") as progress:
-        show(_rebuilt(run(Settings(), _utc(since), _utc(until), progress=progress.task)), as_json)
+        show(_rebuilt(run(Settings(), utc(since), utc(until), progress=progress.task)), as_json)
 
 
 @app.command()
 def train(as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Train all candidates, replay, judge, and promote and publish what the gate lets through."""
+    from pipelines.train import show_trained
     from pipelines.train import train as run
 
+    settings = Settings()
     with Progress("Training") as progress:
-        outcome = run(Settings(), as_of and _utc(as_of), progress=progress.task)
-    show(outcome, as_json)
+        outcome = run(settings, as_of and utc(as_of), progress=progress.task)
+    if as_json:
+        show(outcome, as_json)
+    else:
+        show_trained(settings, outcome)
     raise typer.Exit(0 if outcome.promoted else 1)
 
 
-@app.command()
-def evaluate(
-    candidate: Annotated[
-        str,
-        typer.Argument(
-            help="uniform, best-artwork, champion, live, a candidate of the newest round, or a bundle's version."
-        ),
-    ],
-    since: From,
-    until: Until,
-    against: Annotated[str, typer.Option(help="The policy to be beaten, named likewise.")] = "live",
-    report: Annotated[Path | None, typer.Option(help="Write the report here, its audit record beside it.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Hold one policy against another on a stretch of the log, and say what the gate would; nothing is promoted."""
-    from pipelines.compare import compare
-    from pipelines.compare_table import show_compared
-
-    found = compare(Settings(), candidate, against, _utc(since), _utc(until), report)
-    if as_json:
-        show(found, as_json)
-    else:
-        show_compared(found)
-    raise typer.Exit(0 if found.decision == "promote" else 1)
-
-
-@app.command()
-def explain(
-    profile: str,
-    title: str,
-    policy: Annotated[str, typer.Option(help="A bundle's version, champion or uniform; else what scorers serve.")] = "",
-    at: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%dT%H:%M:%S"], help="Moment of the decision, UTC; else now.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="As a request's context says it; so are the next two.")] = "",
-    country: str = "",
-    language: str = "",
-    score: Annotated[float, typer.Option(help="The recommender's own score of the title.")] = 0.0,
-    row: Annotated[int, typer.Option(min=0, help="The title's row on the page.")] = 0,
-    column: Annotated[int, typer.Option(min=0, help="The title's column on the page.")] = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Say why a profile sees the artwork it sees: probabilities, scores by feature group, and the draw."""
-    from pipelines.explain import explain as run
-    from pipelines.explain_table import show_explanation
-    from serving.request import AskedContext, AskedTitle, PageRequest
-
-    asked = AskedTitle(title_id=title, score=score, row=row, column=column)
-    context = AskedContext(device=device, country=country, language=language)
-    request = PageRequest(profile_id=profile, titles=(asked,), context=context)
-    found = run(Settings(), request, _utc(at) if at else datetime.now(UTC), policy=policy)
-    if as_json:
-        show(found, as_json)
-    else:
-        show_explanation(found)
-
-
-@app.command()
-def promote(version: str, as_json: AsJson = False) -> None:
-    """Make a registered version the champion, by hand and with an audit record."""
-    from pipelines.promotion import promote_by_hand
-
-    show({"champion": promote_by_hand(Settings(), version)}, as_json)
-
-
-@app.command()
-def publish(as_json: AsJson = False) -> None:
-    """Write the champion's bundle where scorers look, and move the pointer to it."""
-    from pipelines.promotion import publish_champion
-
-    show(publish_champion(Settings()), as_json)
-
-
-@app.command()
-def rollback(as_json: AsJson = False) -> None:
-    """Withdraw the live policy and go back to the one before it, or to uniform."""
-    from pipelines.rollback import rollback as run
-
-    show(run(Settings()), as_json)
+for about_policies in (evaluate, explain, policies, promote, publish, rollback):
+    app.command()(about_policies)
 
 
 @app.command()
@@ -277,6 +195,7 @@ def status(
     """Say what is in the lake, which intervals are done, how features fare, and which policy is live."""
     from pipelines.feature_metric import feature_metrics
     from pipelines.status import status as run
+    from pipelines.status_table import show_status
 
     settings = Settings()
     found = run(settings)
@@ -285,8 +204,10 @@ def status(
             warn(f"{view} has drifted (PSI above {settings.drift_warning:g}): {', '.join(health.drifted)}")
     if metrics:
         typer.echo(feature_metrics(settings, found), nl=False)
-    else:
+    elif as_json:
         show(found, as_json)
+    else:
+        show_status(found, settings.drift_warning)
 
 
 @app.command()
@@ -306,7 +227,3 @@ def _rebuilt(runs: list[DagRun]) -> dict[str, object]:
 def _import(run: Callable[[Settings, Callable[[int], None]], Any], as_json: bool) -> None:
     with Progress("Importing") as progress:
         show(run(Settings(), progress.total), as_json)
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC)

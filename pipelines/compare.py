@@ -25,11 +25,13 @@ from models.error import ContractError, NotReadyError
 from models.interval import Interval, moment_key
 from models.policy import Policy, UniformPolicy
 from pipelines.account import gate_rules
+from pipelines.first_reward import when_known
 from pipelines.maturity import matured_share
 from pipelines.part import write_whole
 from pipelines.policy_lookup import find_policy
 from pipelines.replay import resampling
 from pipelines.settings import Settings
+from pipelines.spark import refuse_without_spark
 from pipelines.training import FALLBACK, choose_as_of
 from pipelines.training_set import Side, TrainingSet, build_training_set, iter_training_batches
 
@@ -110,9 +112,11 @@ def compare(
         ContractError: if there is no such policy, both are the same, the log is too small to say anything, or the
             report would lie where its record does.
         NotReadyError: if the log is not refreshed without a gap from `from_at` to `to_at`, or no reward is known.
+        MarqueeError: if the engine cannot run.
     """
     if report is not None and report.suffix == _RECORD:
         raise ContractError(f"a report is HTML, and its record lies beside it as {_RECORD}, got {report}")
+    refuse_without_spark(settings)
     log = _Log(settings, from_at, to_at)
     challenger, champion = (find_policy(settings, each, log.best_artwork) for each in (name, against))
     if challenger.name == champion.name:
@@ -123,10 +127,9 @@ def compare(
     policies |= {each.name: each.policy for each in (champion, challenger)}
     share = min(log.found.holdout_share, challenger.holdout_share, champion.holdout_share)
     if next(log.batches(Side.JUDGE, share), None) is None:
-        hours = settings.maturity / timedelta(hours=1)
         stretch = f"{from_at.isoformat()} to {to_at.isoformat()}"
         raise NotReadyError(
-            f"no reward is known of a decision from {stretch} that may judge: it takes {hours:g} hours to be known"
+            f"no reward is known of a decision from {stretch} that may judge: {when_known(settings, to_at)}"
         )
     found = evaluate(policies, lambda: log.batches(Side.JUDGE, share), champion=champion.name, bootstrap=resampling())
     verdict = judge(

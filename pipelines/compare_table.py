@@ -11,6 +11,11 @@ from pipelines.presentation import out
 _COLOURS = {Ruling.PROMOTE: "green", Ruling.HOLD: "yellow", Ruling.REJECT: "red"}
 
 
+def ruling_words(ruling: Ruling) -> str:
+    """Say what the gate said, in its colour."""
+    return f"[{_COLOURS[ruling]}]{ruling.value}[/]"
+
+
 def show_compared(found: Compared) -> None:
     """Print the comparison to stdout."""
     table = Table(
@@ -24,16 +29,22 @@ def show_compared(found: Compared) -> None:
         table.add_column(heading, justify="right")
     roles = {found.candidate: " (candidate)", found.champion: " (champion)"}
     for name, estimates in found.policies.items():
-        cells = [escape(name + roles.get(name, "")), *(_cell(estimates.get(each)) for each in ("replay", "dr"))]
+        cells = [
+            escape(name + roles.get(name, "")),
+            *(estimate_words(estimates.get(each)) for each in ("replay", "dr")),
+        ]
         table.add_row(
             *cells, f"{found.effective_sample_sizes[name]:,.0f}", f"{found.independent_sample_sizes[name]:,.0f}"
         )
     out.print(table)
-    ruling = f"[bold {_COLOURS[found.decision]}]{found.decision.value}[/]"
-    out.print(f"{ruling}: {escape(found.reason)}", soft_wrap=True)
+    out.print(f"[bold]{ruling_words(found.decision)}[/]: {escape(found.reason)}", soft_wrap=True)
     if found.report:
         out.print(f"Report: {escape(found.report)}", soft_wrap=True)
 
 
-def _cell(estimate: Estimate | None) -> str:
-    return f"{estimate.value:.5f} ({estimate.low:.5f}–{estimate.high:.5f})" if estimate else "–"
+def estimate_words(estimate: Estimate | None, n_digits: int = 5) -> str:
+    """Say an estimate with its interval, to so many digits after the point."""
+    if estimate is None:
+        return "–"
+    value, low, high = (f"{each:.{n_digits}f}" for each in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low}–{high})"

@@ -16,12 +16,14 @@ from models.error import ContractError
 from models.interval import Interval
 from pipelines.airflow_run import migrate, run_dag
 from pipelines.demo_example import demo_world, show_example
-from pipelines.demo_round import show_round, true_values
+from pipelines.demo_round import true_values
 from pipelines.demo_serve import serve_until_interrupted
 from pipelines.part import write_whole
 from pipelines.presentation import Progress, err
 from pipelines.replay import read_round, report_dir, round_uri
+from pipelines.round_table import show_round
 from pipelines.settings import Settings
+from pipelines.spark import refuse_without_spark
 from pipelines.train import read_audit, write_report
 from pipelines.watermark import refreshed_intervals
 from serving.server import refuse_taken
@@ -53,6 +55,7 @@ def run_demo(settings: Settings, *, n_days: int, n_pages_a_day: int, fresh: bool
     """
     console = err
     settings = demo_settings(settings)
+    refuse_without_spark(settings)
     if serve:
         refuse_taken(settings)
     plan = plan_of(settings, n_days, n_pages_a_day, fresh=fresh)
@@ -62,7 +65,7 @@ def run_demo(settings: Settings, *, n_days: int, n_pages_a_day: int, fresh: bool
         found = read_round(round_uri(settings, as_of))
         audit, truth = read_audit(settings, as_of), true_values(settings, found)
         report = write_report(settings, found, audit, truth)
-        show_round(found, audit, truth, report)
+        show_round(found, audit, report, truth)
     show_example(settings, plan.first_at, plan.first_at + timedelta(days=plan.n_days))
     if serve:
         serve_until_interrupted(settings, console)

@@ -1,8 +1,11 @@
 """`marquee doctor`: looks at everything Marquee relies on and says what is wrong, in words."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryFile
 
 import msgspec
 
@@ -10,11 +13,16 @@ from models.bundle import read_bundle, read_pointer
 from models.error import MarqueeError
 from models.segment import OPEN_SUFFIX, find_segments
 from pipelines.lake import Lake
-from pipelines.registry import Registry
+from pipelines.registry import open_registry
 from pipelines.settings import Settings
+from pipelines.spark import refuse_without_spark
 from pipelines.table import TABLES
 from pipelines.watermark import refreshed_through, refuse_gaps
 from serving.catalogue_file import HOW_TO_MAKE_ONE, read_catalogue
+from serving.variable import unknown_variables
+
+_ROOT = Path(__file__).parents[1]
+_READ = re.compile(r"environ(?:\.get\(|\[)[\"'](\w+)")
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -52,13 +60,36 @@ def _python(settings: Settings) -> str:
     return version
 
 
+def _environment(settings: Settings) -> str:
+    """Look for variables that nothing reads: a misspelled setting would be ignored."""
+    # What tests and benchmarks of a checkout read is no setting, and is listed nowhere but where it is read.
+    rooms = [_ROOT / "benchmarks", _ROOT / "tests", settings.feature_repo]
+    sources = (path.read_text(errors="replace") for room in rooms for path in room.rglob("*.py"))
+    also = {name for source in sources for name in _READ.findall(source)}
+    unknown = unknown_variables(settings, os.environ, also)
+    if unknown:
+        raise MarqueeError("; ".join(unknown))
+    return "no variable is unknown"
+
+
+def _engine(settings: Settings) -> str:
+    refuse_without_spark(settings)
+    return f"Spark at {settings.spark_master}" if settings.engine == "spark" else "DuckDB, in this process"
+
+
 def _home(settings: Settings) -> str:
-    place = settings.home.absolute()
-    while not place.exists():
+    """Write a file without a name in the home, or in the folder in which it would be made."""
+    place = home = settings.home.absolute()
+    while not os.path.lexists(place):
         place = place.parent
-    if not os.access(place, os.W_OK):
-        raise MarqueeError(f"cannot write to {place}")
-    return str(settings.home.absolute())
+    try:
+        with TemporaryFile(dir=place, buffering=0) as probe:
+            probe.write(b"1")
+    except OSError as error:
+        to = "write to" if place == home else f"make {home} in"
+        mend = "let this user write there, or set MARQUEE_HOME to a folder where it may"
+        raise MarqueeError(f"cannot {to} {place}: {error.strerror}: {mend}") from error
+    return str(home) if place == home else f"{home}, made when it is first needed"
 
 
 def _definitions(settings: Settings) -> str:
@@ -95,10 +126,17 @@ def _online_store(settings: Settings) -> str:
     return f"refreshed through {through.isoformat()}" if through else "nothing refreshed yet"
 
 
+def _online_server(settings: Settings) -> str:
+    from serving.feast_features import ask_online_server
+
+    return ask_online_server(settings)
+
+
 def _registry(settings: Settings) -> str:
-    if not settings.registry_url and not (settings.home / "registry.db").exists():
+    registry = open_registry(settings)
+    if registry is None:
         return "none yet"
-    champion = Registry(settings.registry_uri).champion()
+    champion = registry.champion()
     return f"champion {champion.bundle_version}" if champion else "no champion yet"
 
 
@@ -114,12 +152,15 @@ def _policy(settings: Settings) -> str:
 
 _CHECKS: dict[str, Callable[[Settings], str]] = {
     "Python": _python,
+    "environment": _environment,
+    "engine": _engine,
     "home": _home,
     "feature definitions": _definitions,
     "catalogue": _catalogue,
     "event log": _event_log,
     "lake": _lake,
     "online store": _online_store,
+    "online store's server": _online_server,
     "registry": _registry,
     "live policy": _policy,
 }

@@ -25,7 +25,8 @@ _GROWING = ("log_age_days", "log_tenure_days", "log_impressions", "log_plays", "
 class ViewHealth(msgspec.Struct, frozen=True, kw_only=True):
     """One view: the end of its newest interval with rows, its age in hours, its rows there, and how they have moved.
 
-    `psi` is by column, the largest first and no more than three; `drifted` are all columns past the warning level.
+    `psi` is by column, the largest first and no more than three. `drifted` are all columns past the warning level, and
+    `exempt` those of `psi` that have none: ages and counts so far, which grow with time by themselves.
     """
 
     newest_at: datetime
@@ -33,6 +34,7 @@ class ViewHealth(msgspec.Struct, frozen=True, kw_only=True):
     n_rows: int
     psi: dict[str, float]
     drifted: list[str]
+    exempt: list[str]
 
 
 def histogram_bytes(view: str, rows: pa.Table) -> bytes:
@@ -79,12 +81,14 @@ def _health(settings: Settings, view: str, now: datetime) -> ViewHealth | None:
         return None
     newest_at = Interval.parse(intervals[-1][0], settings.interval_hours).end_at
     found = stability(settings, view)
+    psi = {name: index for name, (index, _) in list(found.items())[:3]}
     return ViewHealth(
         newest_at=newest_at,
         age_hours=(now - newest_at).total_seconds() / 3600.0,
         n_rows=intervals[-1][1].n_rows,
-        psi={name: index for name, (index, _) in list(found.items())[:3]},
+        psi=psi,
         drifted=[name for name, (_, is_past) in found.items() if is_past],
+        exempt=[name for name in psi if name in _GROWING],
     )
 
 

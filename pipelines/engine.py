@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import ibis
 import pyarrow as pa
 
-from models.error import MarqueeError
 from pipelines.lake import Lake
 from pipelines.settings import Settings
+from pipelines.spark import spark_session
 from pipelines.table import Table
 from pipelines.workspace import Workspace, workspace
 
@@ -46,7 +46,7 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
         MarqueeError: if Spark is asked for and cannot be started.
     """
     if settings.engine == "spark":
-        yield _Spark(_spark_session(settings.spark_master))
+        yield _Spark(spark_session(settings.spark_master))
         return
     with workspace(settings) as space:
         yield _DuckDb(space)
@@ -107,24 +107,3 @@ class _Spark:
         name = f"marquee_{next(self._names)}"
         frame.createOrReplaceTempView(name)
         return self._backend.table(name)
-
-
-def _spark_session(master: str) -> Any:
-    try:
-        from pyspark.errors import PySparkException
-        from pyspark.sql import SparkSession
-    except ImportError as error:
-        raise MarqueeError("engine is spark, but pyspark is not installed: install the extra `spark`") from error
-    options = {
-        "spark.sql.session.timeZone": "UTC",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.log.level": "ERROR",
-    }
-    builder = SparkSession.builder.appName("marquee").master(master)
-    for name, value in options.items():
-        builder = builder.config(name, value)
-    try:
-        return builder.getOrCreate()
-    except PySparkException as error:
-        raise MarqueeError(f"cannot start Spark at {master}: it needs Java 17, and {error}") from error

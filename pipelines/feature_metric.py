@@ -15,7 +15,8 @@ def feature_metrics(settings: Settings, found: Status) -> str:
     """
     registry = CollectorRegistry()
     age = Gauge("marquee_feature_age_seconds", "age of a view's newest rows", ("view",), registry=registry)
-    psi = Gauge("marquee_feature_psi", "population stability index", ("view", "column"), registry=registry)
+    told = "population stability index; ages and counts so far grow by themselves and never count as drifted"
+    psi = Gauge("marquee_feature_psi", told, ("view", "column"), registry=registry)
     drifted = Gauge("marquee_feature_drifted_columns", "columns past the warning level", ("view",), registry=registry)
     for view, health in found.views.items():
         age.labels(view).set(health.age_hours * 3600.0)

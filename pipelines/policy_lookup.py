@@ -8,7 +8,7 @@ from models.error import BundleError, ContractError
 from models.manifest import is_plain
 from models.policy import Policy, UniformPolicy
 from pipelines.registry import Registry
-from pipelines.replay import EVALUATION_FILE, Round, read_round
+from pipelines.replay import newest_round
 from pipelines.settings import Settings
 from pipelines.training import FALLBACK
 
@@ -61,7 +61,7 @@ def _bundle(settings: Settings, name: str) -> tuple[str, str]:
     if name == LIVE:
         live = read_pointer(settings.policies_url)
         return UNIFORM if live is None else live.version, settings.policies_url
-    newest = _newest_round(settings)
+    newest = newest_round(settings)
     if newest is not None and name in newest.versions:
         return newest.versions[name], newest.candidates_url
     found = registry.find(name) if is_plain(name) else None
@@ -71,11 +71,6 @@ def _bundle(settings: Settings, name: str) -> tuple[str, str]:
         return name, settings.policies_url
     known = [UNIFORM, FALLBACK, CHAMPION, LIVE, *(sorted(newest.versions) if newest else ())]
     raise ContractError(f"a policy must be one of {known} or the version of a bundle, got {name!r}")
-
-
-def _newest_round(settings: Settings) -> Round | None:
-    paths = sorted(settings.reports_dir.glob(f"*/{EVALUATION_FILE}"))
-    return read_round(paths[-1].absolute().as_uri()) if paths else None
 
 
 def _is_published(settings: Settings, name: str) -> bool:

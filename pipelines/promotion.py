@@ -23,15 +23,15 @@ from models.bundle import (
     read_pointer,
     refuse_older,
 )
-from models.error import BundleError, ContractError, StaleModelError
-from models.manifest import path_of
+from models.error import BundleError, ContractError, NotApprovedError, StaleModelError
+from models.manifest import is_plain, path_of
 from models.storage import Folder
 from models.withdrawal import lift, read_withdrawal, refuse_withdrawn, why_withdrawn
-from pipelines.account import gate_rules, keep_audit, look_of, own_audits
+from pipelines.account import gate_rules, keep_audit, look_of, own_audits, verdicts_of
 from pipelines.change import Change, Kind, keep_change
 from pipelines.part import write_whole
-from pipelines.registry import Registry
-from pipelines.replay import Round, read_round, report_dir, round_uri_with
+from pipelines.registry import Registered, Registry
+from pipelines.replay import Round, newest_round, read_round, report_dir, round_uri_with
 from pipelines.settings import Settings
 
 REPORT_FILE = "report.html"
@@ -82,7 +82,8 @@ def judge_candidates(settings: Settings, evaluation_uri: str) -> Judgement:
 def promote(settings: Settings, evaluation_uri: str, version: str, *, by_hand: bool = False) -> str:
     """Make a bundle of this round the registry's champion; doing it again changes nothing.
 
-    Args: by_hand, whether a person asks, who needs no verdict and may also bring back what a rollback withdrew.
+    Args: by_hand, whether a person asks (`promote_by_hand`, which looks for a verdict itself), who may also bring back
+    what a rollback withdrew.
 
     Raises:
         ContractError: if no verdict on this round promotes it.
@@ -135,17 +136,21 @@ def publish(settings: Settings, evaluation_uri: str, version: str) -> Pointer:
     return pointer
 
 
-def promote_by_hand(settings: Settings, version: str) -> str:
-    """Make a registered version the champion although nobody asked the gate; the record is kept all the same.
+def promote_by_hand(settings: Settings, name: str) -> str:
+    """Make a policy that the gate once let through the champion, whether or not it was the best of its round.
+
+    Args: name, a candidate's of the newest round, or a registered version.
 
     Raises:
-        ContractError: if the registry does not know it, or its round is gone.
+        NotApprovedError: if no verdict on record promotes it.
+        ContractError: naming what there is, if there is none of that name; or if its round is gone.
         StaleModelError: if the live policy learned from newer data.
     """
-    found = Registry(settings.registry_uri).find(version)
-    if found is None:
-        raise ContractError(f"version must be a registered one, got {version!r}")
-    return promote(settings, round_uri_with(settings, found.as_of, version), version, by_hand=True)
+    found = _named(settings, name)
+    version = found.bundle_version
+    evaluation_uri = round_uri_with(settings, found.as_of, version)
+    _refuse_unapproved(settings, found)
+    return promote(settings, evaluation_uri, version, by_hand=True)
 
 
 def publish_champion(settings: Settings) -> Pointer:
@@ -183,6 +188,29 @@ def _refuse_unjudged(settings: Settings, found: Round, version: str) -> None:
     audits = own_audits(settings, found).values()
     if version not in {found.versions.get(audit.promoted or "") for audit in audits}:
         raise ContractError(f"a version must be promoted by a verdict on its round, of which {version!r} has none")
+
+
+def _refuse_unapproved(settings: Settings, found: Registered) -> None:
+    """Refuse what the gate let through in no round: a later round may hold what an earlier one promotes."""
+    version = found.bundle_version
+    said = verdicts_of(settings, found.as_of).get(version, [])
+    if not any(verdict.decision is Ruling.PROMOTE for verdict in said):
+        why = said[0].reason if said else "the gate was never asked."
+        raise NotApprovedError(f"{version} can be promoted once the gate lets it through: {why}")
+
+
+def _named(settings: Settings, name: str) -> Registered:
+    newest, registry = newest_round(settings), Registry(settings.registry_uri)
+    named = newest.versions if newest else {}
+    version = named.get(name, name)
+    found = registry.find(version) if is_plain(version) else None
+    if found is None:
+        known = ", ".join(f"{each} ({bundle})" for each, bundle in named.items()) or "none yet"
+        raise ContractError(
+            f"expected a candidate of the newest round ({known}) or a registered version, which `marquee policies` "
+            f"lists, got {name!r}"
+        )
+    return found
 
 
 def _round_of(evaluation_uri: str, version: str) -> Round:

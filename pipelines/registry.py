@@ -16,6 +16,7 @@ from typing import Any
 
 from models.error import ContractError, MarqueeError
 from models.manifest import is_plain
+from pipelines.settings import Settings
 
 MODEL = "marquee-policy"
 CHAMPION = "champion"
@@ -68,6 +69,15 @@ class Registry:
         with self._named() as client:
             version = self._lookup(client, bundle_version)
         return None if version is None else _registered(version)
+
+    def all(self) -> list[Registered]:
+        """List every bundle, in the order in which they were registered."""
+        with self._named() as client:
+            found, page = [], client.search_model_versions(f"name='{MODEL}'")
+            while page:
+                found += page
+                page = client.search_model_versions(f"name='{MODEL}'", page_token=page.token) if page.token else []
+        return [_registered(version) for version in sorted(found, key=lambda version: int(version.version))]
 
     def champion(self) -> Registered | None:
         """Find the champion; None before the first promotion."""
@@ -135,6 +145,13 @@ class Registry:
         except (MlflowException, SQLAlchemyError) as error:
             reason = str(error).splitlines()[0]
             raise MarqueeError(f"registry {self._uri} cannot be used: {reason}") from error
+
+
+def open_registry(settings: Settings) -> Registry | None:
+    """Open the registry for a look: None where the home has none yet, as to open one is to make it."""
+    if not settings.registry_url and not (settings.home / "registry.db").exists():
+        return None
+    return Registry(settings.registry_uri)
 
 
 def _open(uri: str) -> Any:

@@ -145,12 +145,28 @@ def round_uri_with(settings: Settings, as_of: datetime, version: str) -> str:
     Raises:
         ContractError: if there is none.
     """
+    for uri, found in rounds_of(settings, as_of).items():
+        if version in found.versions.values():
+            return uri
     directory = report_dir(settings, as_of).absolute()
-    kept = sorted(directory.glob(_KEPT.format(name="*")), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in kept:
-        if version in read_round(path.as_uri()).versions.values():
-            return path.as_uri()
     raise ContractError(f"version must be of a round in {directory}, got {version!r}")
+
+
+def rounds_of(settings: Settings, as_of: datetime) -> dict[str, Round]:
+    """Read all evaluations as of a moment by URI, the newest first.
+
+    Raises:
+        ContractError: naming a file that is not one.
+    """
+    kept = report_dir(settings, as_of).absolute().glob(_KEPT.format(name="*"))
+    uris = [path.as_uri() for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True)]
+    return {uri: read_round(uri) for uri in uris}
+
+
+def newest_round(settings: Settings) -> Round | None:
+    """Read the latest evaluation as of the latest moment; None before any."""
+    path = max(settings.reports_dir.glob(f"*/{EVALUATION_FILE}"), default=None)
+    return read_round(path.absolute().as_uri()) if path else None
 
 
 def _shares(settings: Settings, found: TrainingSet, bundles: Iterable[Bundle], champion: str) -> Iterator[float]:

@@ -10,7 +10,7 @@ from models.moment import EARLIEST, LATEST
 from pipelines.drift import ViewHealth, view_health
 from pipelines.event_rows import count_reasons
 from pipelines.lake import Lake
-from pipelines.registry import Registry
+from pipelines.registry import open_registry
 from pipelines.settings import Settings
 from pipelines.table import QUARANTINE, TABLES
 from pipelines.training_set import newest_training_set
@@ -52,8 +52,8 @@ def status(settings: Settings, now: datetime | None = None) -> Status:
     """
     lake, pointer = Lake(settings.lake_dir), read_pointer(settings.policies_url)
     trained = newest_training_set(settings)
-    has_registry = bool(settings.registry_url) or (settings.home / "registry.db").exists()
-    champion = Registry(settings.registry_uri).champion() if has_registry else None
+    registry = open_registry(settings)
+    champion = registry.champion() if registry else None
     return Status(
         home=str(settings.home.absolute()),
         tables={table.name: len(lake.intervals(table)) for table in TABLES},

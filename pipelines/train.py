@@ -4,15 +4,19 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from rich.markup import escape
 
 from evaluation.audit import AuditRecord, decode_audit
 from evaluation.report import render_report
+from models.bundle import UNIFORM, read_pointer
 from models.error import ContractError
 from pipelines.account import AUDIT_FILE
 from pipelines.airflow_run import Progress, run_dag
 from pipelines.part import write_whole
+from pipelines.presentation import out
 from pipelines.promotion import REPORT_FILE
 from pipelines.replay import Round, read_round, report_dir, round_uri
+from pipelines.round_table import show_round
 from pipelines.settings import Settings
 from pipelines.training import choose_as_of
 
@@ -59,6 +63,14 @@ def write_report(settings: Settings, found: Round, audit: AuditRecord, truth: di
     path = report_dir(settings, found.as_of) / REPORT_FILE
     write_whole(path, render_report(found.evaluation, audit.verdicts, truth=truth).encode())
     return str(path)
+
+
+def show_trained(settings: Settings, outcome: Outcome) -> None:
+    """Print a round that was trained, with its report, and what is live by now."""
+    found, audit = read_round(round_uri(settings, outcome.as_of)), read_audit(settings, outcome.as_of)
+    show_round(found, audit, outcome.report)
+    live = read_pointer(settings.policies_url)
+    out.print(f"Live: {escape(live.version if live else UNIFORM)}", soft_wrap=True)
 
 
 def _outcome(settings: Settings, found: Round, audit: AuditRecord) -> Outcome:

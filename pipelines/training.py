@@ -58,7 +58,9 @@ def choose_as_of(settings: Settings, asked: datetime | None = None) -> datetime:
     refuse_gaps(settings, asked)
     through = refreshed_through(settings)
     if through is None:
-        raise NotReadyError(f"no interval is refreshed yet in {settings.home}")
+        raise NotReadyError(
+            f"no interval is refreshed yet in {settings.home}: `marquee refresh` and `marquee backfill` do it"
+        )
     if asked is not None and asked > through:
         raise NotReadyError(
             f"as_of must be refreshed, got {asked.isoformat()}, refreshed through {through.isoformat()}"

@@ -27,6 +27,7 @@ from models.layout import FEATURE_SERVICE
 from pipelines.as_known import ExpressionPointInTime
 from pipelines.column import unsigned_keys
 from pipelines.feature_rows import VIEWS, WIDTHS
+from pipelines.first_reward import when_known
 from pipelines.lake import Lake
 from pipelines.part import read_part, refuse_altered
 from pipelines.point_in_time import PointInTime
@@ -87,13 +88,13 @@ def build_training_set(settings: Settings, as_of: datetime, directory: Path | No
     Args: directory, where to build it, HOME/training/<as_of> if not given.
 
     Raises:
-        NotReadyError: if no rewards have matured in the training window.
+        NotReadyError: if no rewards have matured in the training window, and when there will be some.
         ContractError: naming what contradicts its contract.
     """
     lake = Lake(settings.lake_dir)
     intervals = _matured(settings, lake, as_of)
     if not intervals:
-        raise NotReadyError(f"no reward matured in the {settings.training_window_days} days before {as_of.isoformat()}")
+        raise _nothing_known(settings, as_of)
     apply_feature_repo(settings)
     store = open_feature_store(settings)
     joining = ExpressionPointInTime if settings.engine == "spark" else PointInTime
@@ -102,6 +103,8 @@ def build_training_set(settings: Settings, as_of: datetime, directory: Path | No
     folder = TrainingFolder(directory)
     parts = [write_part(settings, lake, views, interval, folder) for interval in intervals]
     newest = next((part for part in reversed(parts) if part.n_rows), None)
+    if newest is None:
+        raise _nothing_known(settings, as_of, sum(part.n_left_out for part in parts))
     built = TrainingSet(
         uri=directory.absolute().as_uri(),
         as_of=as_of,
@@ -112,7 +115,7 @@ def build_training_set(settings: Settings, as_of: datetime, directory: Path | No
         holdout_share=settings.holdout_share,
         data_version=folder.data_version,
         n_left_out=sum(part.n_left_out for part in parts),
-        skew=Skew() if newest is None else _sampled_skew(settings, directory, newest),
+        skew=_sampled_skew(settings, directory, newest),
     )
     folder.seal(_fields(built))
     return built
@@ -192,6 +195,12 @@ def _share(found: TrainingSet, side: Side, asked: float | None) -> float:
     if (side is Side.JUDGE and share > found.holdout_share) or (side is Side.TRAIN and share < found.holdout_share):
         raise ContractError(f"holdout_share must be {found.holdout_share} as in {found.uri}, got {share} to {side}")
     return share
+
+
+def _nothing_known(settings: Settings, as_of: datetime, n_left_out: int = 0) -> NotReadyError:
+    window = f"no reward matured in the {settings.training_window_days:g} days before {as_of.isoformat()}"
+    but = f" but {n_left_out:,} of decisions from before anything was ingested" if n_left_out else ""
+    return NotReadyError(f"{window}{but}: {when_known(settings, as_of)}")
 
 
 def _matured(settings: Settings, lake: Lake, as_of: datetime) -> list[Interval]:

@@ -11,12 +11,13 @@ import numpy as np
 from models.error import ContractError, FeatureUnavailableError
 from models.layout import ARTWORK, FEATURE_SERVICE, PROFILE, TITLE
 from serving.bulk_vectors import BulkVectors, Refusals, checked
-from serving.feature_store import open_feature_store
+from serving.feature_store import feature_store_config, open_feature_store, referred_variables, repo_config
 from serving.features import KnownVectors, ProfileFeatures, ProfileReader
 from serving.pace import rest
 from serving.packed_online_store import PackedOnlineStore, PackedReader, key_of, view_name
 from serving.packed_row import NEVER, stamps, unpack_arrays
 from serving.settings import ScorerSettings
+from serving.variable import setting_variables
 
 _PROFILE_VIEWS: Final = ("profile_taste", "profile_familiarity")
 _BULK_VIEWS: Final = {"title_profile": ("title_id", len(TITLE)), "artwork_profile": ("artwork_id", len(ARTWORK))}
@@ -202,6 +203,35 @@ class _Reader:
     def close(self) -> None:
         """Let go of the connection."""
         self._reader.close()
+
+
+def ask_online_server(settings: ScorerSettings) -> str:
+    """Ask the server that keeps the online rows whether it answers, before or after definitions were applied; name it.
+
+    Raises:
+        ContractError: if the configuration cannot be read or Feast refuses it.
+        FeatureUnavailableError: if the server does not answer, and what to do about it.
+    """
+    config = feature_store_config(settings)
+    where = str(config["online_store"].get("connection_string", ""))
+    if not where:
+        return f"none needed by {settings.feature_store_file}"
+    from feast.infra.online_stores.helpers import get_online_store_from_config
+
+    opened = repo_config(config, settings.feature_repo.absolute())
+    store = get_online_store_from_config(opened.online_store)
+    kind = type(store).__name__
+    if not isinstance(store, PackedOnlineStore):
+        return f"{kind} was not asked: it is not one of ours"
+    try:
+        store.ping(opened)
+    except dead_store_errors() as error:
+        path = settings.feature_repo / settings.feature_store_file
+        variables = ", ".join(sorted(referred_variables(path) - setting_variables(settings)))
+        mend = f"start its server, or set {variables or 'connection_string'} to where it is ({path})"
+        # Who quotes what it was told quotes the password too.
+        raise FeatureUnavailableError(f"{kind}: {str(error).replace(where, '…')}: {mend}") from error
+    return f"{kind} answers"
 
 
 def dead_store_errors() -> tuple[type[Exception], ...]:

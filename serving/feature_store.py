@@ -180,6 +180,14 @@ def feature_store_config(settings: ScorerSettings) -> dict[str, Any]:
     return filled
 
 
+def referred_variables(path: Path) -> set[str]:
+    """List the environment variables that a configuration of Feast refers to; of one that cannot be read, none."""
+    try:
+        return set(_VARIABLE.findall(path.read_text(errors="replace")))
+    except OSError:
+        return set()
+
+
 def _filled(value: Any, known: Mapping[str, str], missing: set[str]) -> Any:
     """Fill variables into what was read, not into its text: a value may hold what has a meaning in YAML."""
     if isinstance(value, dict):

@@ -82,6 +82,10 @@ class NewestPostgresOnlineStore(PackedOnlineStore):
         )
         return [None if value is None else bytes(value) for value in row]
 
+    def ping(self, config: Any) -> None:
+        """Ask PostgreSQL for an answer."""
+        self._run(config, lambda connection: connection.execute("SELECT 1"))
+
     def update(
         self,
         config: Any,

@@ -109,6 +109,10 @@ class NewestRedisOnlineStore(PackedOnlineStore):
         found: list[bytes | None] = self._client(config, seconds).hmget(_key(config, key), list(views))
         return found
 
+    def ping(self, config: Any) -> None:
+        """Ask Redis for an answer."""
+        self._patient(config).ping()
+
     def reader(self, config: Any, views: Sequence[str], *, within_seconds: float) -> PackedReader | None:
         """Read as `packed_rows` does, but on the event loop; None where the connection takes more than a password."""
         address = _address(config.online_store.connection_string)

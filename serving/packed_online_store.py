@@ -58,6 +58,10 @@ class PackedOnlineStore(OnlineStore):
     def packed_rows(self, config: Any, views: Sequence[str], key: bytes) -> list[bytes | None]:
         """Read one entity's row of each view, in their order, in one round trip and within the time of a look-up."""
 
+    def ping(self, config: Any) -> None:
+        """Ask the database for an answer, where it is a server; it raises what the database's client raises."""
+        return
+
     def reader(self, config: Any, views: Sequence[str], *, within_seconds: float) -> PackedReader | None:
         """Make a reader for the event loop, where the database has a way that needs no thread; None where it has none.
 

@@ -1,9 +1,11 @@
 """Puts the scorer together and serves it."""
 
+import os
 import socket
 import sys
 from types import FrameType
 
+import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
@@ -22,6 +24,9 @@ from serving.scorer import Scorer
 from serving.service import Clock, Service, utc_now
 from serving.settings import ScorerSettings
 from serving.trace import Traced, tracer_provider
+from serving.variable import unknown_variables
+
+_log = structlog.get_logger(__name__)
 
 _GRACE_SECONDS = 10
 _KEEP_ALIVE_SECONDS = 30
@@ -43,6 +48,8 @@ def run(settings: ScorerSettings) -> None:
     refuse_exposed(settings)
     refuse_taken(settings)
     log_to_stderr()
+    for unknown in unknown_variables(settings, os.environ):
+        _log.warning("unknown variable", why=unknown)
     sys.setswitchinterval(_SWITCH_SECONDS)
     ScorerServer(build_app(settings, freeze=True), settings).run()
 

@@ -17,6 +17,7 @@ from serving.catalogue_file import write_catalogue
 from serving.feast_features import FeastFeatures, open_features
 from serving.features import familiarity_matrix
 from tests.pipelines.feature_world import N_DAYS, World, catalogue, day, make_world
+from tests.pipelines.promotion_world import made_rounds, made_world, unpublished  # noqa: F401
 
 
 @pytest.fixture(scope="session")

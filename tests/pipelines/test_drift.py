@@ -109,6 +109,24 @@ def test_a_column_that_moved_is_named_and_the_others_are_not(tmp_path, monkeypat
     assert 'marquee_feature_age_seconds{view="title_profile"}' in ran.stdout
 
 
+def test_the_status_says_which_features_have_no_limit(built, monkeypatch):
+    monkeypatch.setenv("MARQUEE_HOME", str(built.home))
+    shown = CliRunner().invoke(app, ["status"])
+    assert shown.exit_code == 0, shown.output
+    lines = [[cell.strip() for cell in line.strip("│").split("│")] for line in shown.stdout.splitlines() if "│" in line]
+    told = {name: [psi, limit, note] for *_, name, psi, limit, note in lines}
+    health = view_health(built, day(N_DAYS).end_at)
+    names = {name: index for each in health.values() for name, index in each.psi.items()}
+    assert set(told) == set(names)
+    assert "log_age_days" in {name for each in health.values() for name in each.exempt}
+    for each in health.values():
+        for name in each.psi:
+            limit = ["none", "grows with time by itself"] if name in each.exempt else ["0.25"]
+            assert told[name][1 : 1 + len(limit)] == limit, name
+    asked = CliRunner().invoke(app, ["status", "--json"])
+    assert msgspec.json.decode(asked.stdout)["views"]["title_profile"]["exempt"] == health["title_profile"].exempt
+
+
 def test_broken_histograms_are_named(built, tmp_path):
     path = histogram_path(built, "title_profile", day(0).key)
     original = path.read_bytes()

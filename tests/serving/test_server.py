@@ -1,5 +1,6 @@
 """An address that cannot be listened on is told at once, in one sentence."""
 
+import json
 import os
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from models.error import ContractError
 from serving.server import refuse_taken, run
 from tests.serving.example import settings_in
-from tests.serving.scorer_process import ROOT
+from tests.serving.scorer_process import ROOT, scorer_process
 
 
 def test_a_taken_port_ends_the_command_with_one_sentence_before_anything_is_loaded(tmp_path: Path) -> None:
@@ -45,3 +46,11 @@ def test_a_free_port_stays_free_for_the_server(tmp_path: Path, host: str) -> Non
     settings = settings_in(tmp_path, host=host, port=port)
     for _ in range(2):
         refuse_taken(settings)
+
+
+def test_a_scorer_that_starts_names_a_variable_that_nothing_reads(tmp_path: Path) -> None:
+    serve = "from pipelines.settings import Settings\nfrom serving.server import run\nrun(Settings())"
+    with scorer_process(tmp_path, serve, MARQUEE_PROT="8081", MARQUEE_FEATURE_REPO=str(ROOT / "feature_repo")):
+        lines = [json.loads(line) for line in (tmp_path / "stderr.log").read_text().splitlines()]
+    (told,) = (line["why"] for line in lines if line["event"] == "unknown variable")
+    assert told == "MARQUEE_PROT is read by nothing: is MARQUEE_PORT meant?"
