@@ -23,6 +23,7 @@ class Kind(StrEnum):
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A version took the place of another as champion or live policy; `by_hand` says that a person asked for it.
 
+    `unproven` says that the person asked although the gate had let the version through in no round.
     `passed_over` has the versions that a rollback would have gone back to but could not trust, each with why.
     """
 
@@ -31,6 +32,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     replaced: str | None
     at: datetime
     by_hand: bool = False
+    unproven: bool = False
     passed_over: dict[str, str] = {}
 
 

@@ -83,12 +83,15 @@ def promote(
     policy: Annotated[
         str, typer.Argument(help="A candidate of the newest round, or a version that `marquee policies` lists.")
     ],
+    unproven: Annotated[
+        bool, typer.Option("--unproven", help="Though the gate did not let it through; the record says so.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a policy that the gate let through the champion, by hand and with a record; `marquee publish` is next."""
     from pipelines.promotion import promote_by_hand
 
-    show({"champion": promote_by_hand(Settings(), policy)}, as_json)
+    show({"champion": promote_by_hand(Settings(), policy, unproven=unproven)}, as_json)
 
 
 def publish(as_json: AsJson = False) -> None:

@@ -79,11 +79,13 @@ def judge_candidates(settings: Settings, evaluation_uri: str) -> Judgement:
     return Judgement(audit, path, found.versions[audit.promoted] if audit.promoted else None)
 
 
-def promote(settings: Settings, evaluation_uri: str, version: str, *, by_hand: bool = False) -> str:
+def promote(
+    settings: Settings, evaluation_uri: str, version: str, *, by_hand: bool = False, unproven: bool = False
+) -> str:
     """Make a bundle of this round the registry's champion; doing it again changes nothing.
 
     Args: by_hand, whether a person asks (`promote_by_hand`, which looks for a verdict itself), who may also bring back
-    what a rollback withdrew.
+    what a rollback withdrew; unproven, for the record, that there is none.
 
     Raises:
         ContractError: if no verdict on this round promotes it.
@@ -103,7 +105,9 @@ def promote(settings: Settings, evaluation_uri: str, version: str, *, by_hand: b
     crowned = registry.crown(version)
     if by_hand:
         lift(settings.policies_url, version, at=at)
-    done = Change(kind=Kind.PROMOTION, version=version, replaced=crowned.replaced, at=at, by_hand=by_hand)
+    done = Change(
+        kind=Kind.PROMOTION, version=version, replaced=crowned.replaced, at=at, by_hand=by_hand, unproven=unproven
+    )
     keep_change(settings, done, is_new=former is None or former.bundle_version != version)
     return version
 
@@ -136,21 +140,24 @@ def publish(settings: Settings, evaluation_uri: str, version: str) -> Pointer:
     return pointer
 
 
-def promote_by_hand(settings: Settings, name: str) -> str:
+def promote_by_hand(settings: Settings, name: str, *, unproven: bool = False) -> str:
     """Make a policy that the gate once let through the champion, whether or not it was the best of its round.
 
-    Args: name, a candidate's of the newest round, or a registered version.
+    Args: name, a candidate's of the newest round, or a registered version; unproven, whether a person answers for one
+    that no verdict promotes, which the record says then.
 
     Raises:
-        NotApprovedError: if no verdict on record promotes it.
+        NotApprovedError: if no verdict on record promotes it, and nobody answers for it.
         ContractError: naming what there is, if there is none of that name; or if its round is gone.
         StaleModelError: if the live policy learned from newer data.
     """
     found = _named(settings, name)
     version = found.bundle_version
     evaluation_uri = round_uri_with(settings, found.as_of, version)
-    _refuse_unapproved(settings, found)
-    return promote(settings, evaluation_uri, version, by_hand=True)
+    why = _why_unapproved(settings, found)
+    if why and not unproven:
+        raise NotApprovedError(f"{version} can be promoted once the gate lets it through: {why}")
+    return promote(settings, evaluation_uri, version, by_hand=True, unproven=bool(why))
 
 
 def publish_champion(settings: Settings) -> Pointer:
@@ -190,13 +197,12 @@ def _refuse_unjudged(settings: Settings, found: Round, version: str) -> None:
         raise ContractError(f"a version must be promoted by a verdict on its round, of which {version!r} has none")
 
 
-def _refuse_unapproved(settings: Settings, found: Registered) -> None:
-    """Refuse what the gate let through in no round: a later round may hold what an earlier one promotes."""
-    version = found.bundle_version
-    said = verdicts_of(settings, found.as_of).get(version, [])
-    if not any(verdict.decision is Ruling.PROMOTE for verdict in said):
-        why = said[0].reason if said else "the gate was never asked."
-        raise NotApprovedError(f"{version} can be promoted once the gate lets it through: {why}")
+def _why_unapproved(settings: Settings, found: Registered) -> str:
+    """Tell why the gate let a version through in no round, empty if it did in one: a later one may hold it again."""
+    said = verdicts_of(settings, found.as_of).get(found.bundle_version, [])
+    if any(verdict.decision is Ruling.PROMOTE for verdict in said):
+        return ""
+    return said[0].reason if said else "the gate was never asked."
 
 
 def _named(settings: Settings, name: str) -> Registered:

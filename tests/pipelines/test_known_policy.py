@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from evaluation.gate import Ruling
 from models.error import ContractError, NotApprovedError
+from pipelines.change import changes
 from pipelines.cli import app, main
 from pipelines.known_policy import KnownPolicy, known_policies
 from pipelines.promotion import judge_candidates, promote_by_hand, publish_champion
@@ -82,6 +83,19 @@ def test_what_no_verdict_promotes_is_not_promoted_by_hand_either(settings: Setti
         promote_by_hand(settings, version)
     assert Registry(settings.registry_uri).champion() is None
     promote_by_hand(settings, "best-artwork")  # a later look at its round holds it; one let it through
+
+
+def test_a_person_may_answer_for_what_no_verdict_promotes_and_the_record_says_so(
+    settings: Settings, rounds: Rounds
+) -> None:
+    evaluation, versions = rounds[2]
+    assert promote_by_hand(settings, "vw-epsilon", unproven=True) == versions["vw-epsilon"]
+    last = changes(settings)[-1]
+    assert (last.version, last.by_hand, last.unproven) == (versions["vw-epsilon"], True, True)
+    let_through(settings, evaluation, "best-artwork")
+    promote_by_hand(settings, "best-artwork", unproven=True)
+    last = changes(settings)[-1]
+    assert (last.version, last.by_hand, last.unproven) == (versions["best-artwork"], True, False), "it was let through"
 
 
 def test_an_unknown_name_is_answered_by_the_names_there_are(settings: Settings, rounds: Rounds) -> None:
