@@ -29,7 +29,12 @@ class Background:
         if doing is None or doing.done():
             loop = asyncio.get_running_loop()
             doing = self._doing[name] = loop.create_future()
-            Thread(target=_run, args=(step, loop, doing), name=name, daemon=True).start()
+            try:
+                Thread(target=_run, args=(step, loop, doing), name=name, daemon=True).start()
+            except RuntimeError:
+                # No more threads, for now: a step that was never begun must not keep the next of its name from it.
+                _log.exception("background step not begun", of=name)
+                doing.set_result(None)
         return doing
 
     async def do(self, name: str, step: Callable[[], object]) -> None:
@@ -45,8 +50,9 @@ class Background:
 def _run(step: Callable[[], object], loop: asyncio.AbstractEventLoop, doing: "asyncio.Future[None]") -> None:
     try:
         step()
-    except Exception:
-        # The boundary of a thread: whoever waits for the step goes on, whatever a store or a file did to it.
+    except BaseException:
+        # The boundary of a thread: whoever waits for the step goes on, whatever a store or a file did to it, be it what
+        # ends other programs, as a panic of a client's Rust does.
         _log.exception("background step failed")
     with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
         loop.call_soon_threadsafe(doing.set_result, None)

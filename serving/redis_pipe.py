@@ -16,8 +16,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+_CONNECT_SECONDS: Final = 1.0
+"""What connecting may take, whatever a reading may: who asks meanwhile waits no longer for it than for an answer."""
+
 _RETRY_SECONDS: Final = 0.05
 """How long nobody tries to connect again after it has failed."""
+
+_REFUSED_SECONDS: Final = 1.0
+"""The same after Redis has refused a password or a database: somebody has to mend that."""
 
 _LOOK_SECONDS: Final = 0.001
 """What an answer that is overdue is given to be read in."""
@@ -74,15 +80,22 @@ class RedisPipe:
 
     async def _connect(self) -> "_Link":
         loop = asyncio.get_running_loop()
+        link = _Link(_CONNECT_SECONDS)
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                _, link = await loop.create_connection(lambda: _Link(self._timeout_seconds), *self._where)
-                for command in self._hello:
-                    await link.ask(command)
-        except (OSError, RedisError, TimeoutError) as error:
-            self._not_before = loop.time() + _RETRY_SECONDS
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await loop.create_connection(lambda: link, *self._where)
+                await asyncio.gather(*(link.ask(command) for command in self._hello))
+        except BaseException as error:
+            link.cut(RedisConnectionError("the connection to Redis was given up"))  # or nobody would ever close it
+            if not isinstance(error, (OSError, RedisError, TimeoutError)):
+                raise
+            is_refused = isinstance(error, RedisError) and not isinstance(
+                error, (RedisConnectionError, RedisTimeoutError)
+            )
+            self._not_before = loop.time() + (_REFUSED_SECONDS if is_refused else _RETRY_SECONDS)
             why = str(error) or "it took too long"
             raise RedisConnectionError(f"Redis cannot be reached: {why}") from error
+        link.hasten(self._timeout_seconds)
         self._link = link
         return link
 
@@ -125,6 +138,13 @@ class _Link(asyncio.Protocol):
         self._unsent.append(hiredis.pack_command(command))  # type: ignore[arg-type] # its stub knows one part only
         return await waiting
 
+    def hasten(self, timeout_seconds: float) -> None:
+        """Wait no longer than this for any later answer, once nobody waits for one."""
+        self._timeout_seconds = timeout_seconds
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+
     def cut(self, error: RedisError) -> None:
         """Hang up, and tell all who wait why."""
         if not self.is_cut:
@@ -140,6 +160,8 @@ class _Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's own are of no class of asyncio's
+        if self.is_cut:
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.cut(RedisConnectionError(f"the connection to Redis was lost: {exc or 'it was closed'}"))

@@ -6,7 +6,9 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import hiredis
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -148,6 +150,82 @@ def test_a_redis_that_answers_ever_later_costs_nobody_more_than_the_time_out() -
             await asyncio.gather(*(one(pipe) for _ in range(1_000)))
             assert next(answers) < 300
             pipe.close()
+
+    asyncio.run(ask())
+
+
+def test_a_redis_that_refuses_the_password_is_asked_now_and_then_on_a_connection_that_is_closed_again() -> None:
+    n_met, is_open = 0, set()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal n_met
+        n_met += 1
+        is_open.add(writer)
+        with suppress(ConnectionError):
+            while await reader.read(2**16):
+                writer.write(b"-WRONGPASS invalid username-password pair\r\n-NOAUTH Authentication required.\r\n")
+                await writer.drain()
+        is_open.discard(writer)
+        writer.close()
+
+    async def ask() -> None:
+        async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            pipe = RedisPipe("127.0.0.1", port, timeout_seconds=2, password="old", db=1)
+            end = time.monotonic() + 1.5
+            while time.monotonic() < end:
+                with pytest.raises(RedisConnectionError, match=r"WRONGPASS|a moment ago"):
+                    await pipe.hmget(b"k", [b"a"])
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.2)
+            assert (1 < n_met < 5, len(is_open)) == (True, 0)
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("hello", [{}, {"password": "x", "db": 1}], ids=["at-once", "with-a-password-and-a-database"])
+def test_connecting_may_take_longer_than_a_reading(hello: dict[str, Any]) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        commands = hiredis.Reader()
+        while said := await reader.read(2**16):
+            commands.feed(said)
+            while (command := commands.gets()) is not False:
+                told = b"*1\r\n$1\r\na\r\n" if command[0] == b"HMGET" else b"+OK\r\n"
+                asyncio.get_running_loop().call_later(0.0 if command[0] == b"HMGET" else 0.3, writer.write, told)
+        writer.close()
+
+    async def ask() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            pipe = RedisPipe("127.0.0.1", server.sockets[0].getsockname()[1], timeout_seconds=0.1, **hello)
+            end, found = time.monotonic() + 20, None
+            while found is None and time.monotonic() < end:
+                with suppress(RedisTimeoutError, RedisConnectionError):
+                    found = await pipe.hmget(b"k", [b"a"])
+            assert found == [b"a"]
+            pipe.close()
+            await asyncio.sleep(0.1)
+
+    asyncio.run(ask())
+
+
+def test_once_connected_an_answer_is_waited_for_no_longer_than_a_reading_may_take() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(2**16)
+        writer.write(b"+OK\r\n")
+        while await reader.read(2**16):
+            pass
+        writer.close()
+
+    async def ask() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            pipe = RedisPipe("127.0.0.1", port, timeout_seconds=0.05, password="x")
+            link = await pipe._connected()
+            began = time.monotonic()
+            with pytest.raises(RedisTimeoutError):
+                await link.ask((b"HMGET", b"k", b"a"))
+            assert time.monotonic() - began < 0.7, "what connecting may take is a second"
+            await asyncio.sleep(0.1)
 
     asyncio.run(ask())
 
