@@ -162,6 +162,7 @@ class Upkeep:
 
     def _refresh_frozen(self) -> None:
         """Refresh, and keep the garbage collector off a new catalogue too: looking it through stops every page."""
+        gc.collect()  # what is unreachable by now would be kept for good; what was frozen before is not looked at
         before = self._scorer.index
         self.refresh()
         if self._scorer.index is not before:

@@ -1,6 +1,8 @@
 """The scorer's background reading of catalogue and vectors: what it takes, what it leaves, and its pace."""
 
+import gc
 import time
+import weakref
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -104,6 +106,30 @@ def test_an_artwork_that_is_withdrawn_is_gone_without_a_feature_store_and_the_ot
         page = server.client.post("/v1/pages", json={**PAGE, "titles": ["t0"]}).json()
         (decision,) = page["decisions"]
         assert (decision["propensity"], decision["intent"]) == (0.5, "live")
+
+
+def test_a_new_catalogue_is_kept_from_the_garbage_collector_and_no_garbage_with_it(tmp_path: Path) -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    settings = settings_in(tmp_path, feature_refresh_seconds=0.2)
+    with running(settings, freeze=True) as server:
+        try:
+            for n_artworks in range(2, 5):
+                old = Cycle()
+                found = weakref.ref(old)
+                gc.collect()
+                gc.collect()
+                del old
+                n_frozen = gc.get_freeze_count()
+                write_catalogue(example_catalogue(3, n_artworks), settings.catalogue_path)
+                wait_for(lambda expected=3 * n_artworks: readiness(server)[1]["n_artworks"] == expected)
+                wait_for(lambda before=n_frozen: gc.get_freeze_count() > before)
+                gc.collect()
+                assert found() is None
+        finally:
+            gc.unfreeze()
 
 
 def test_a_catalogue_that_is_broken_does_not_keep_vectors_from_being_read(tmp_path: Path) -> None:
