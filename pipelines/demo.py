@@ -111,7 +111,8 @@ def demo_settings(settings: Settings) -> Settings:
     """Keep the demo's state apart from everything else, its intervals days, and its candidates few unless told."""
     apart = {"home": (settings.home / "demo").absolute(), "policy_url": "", "lake_url": "", "registry_url": ""}
     candidates = settings.candidates or _CANDIDATES
-    return settings.model_copy(update={**apart, "interval_hours": 24.0, "candidates": candidates})
+    own = {"interval_hours": 24.0, "candidates": candidates, "settle_seconds": 0.0}  # a day's log is whole once made
+    return settings.model_copy(update=apart | own)
 
 
 def plan_of(settings: Settings, n_days: int, n_pages_a_day: int, *, fresh: bool) -> Plan:

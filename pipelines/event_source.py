@@ -2,6 +2,7 @@
 
 import fcntl
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from models.error import ContractError, NotReadyError
@@ -11,6 +12,24 @@ from serving.event_recovery import recover
 
 _MAX_LINE_BYTES = 16 * 2**20
 _LOOKS = 10
+
+
+def refuse_unsettled(interval: Interval, settle_seconds: float, now: datetime) -> None:
+    """Refuse an interval that has only just ended: a line of its last moment may not be in any segment yet.
+
+    A line has the time of its decision, and is acknowledged once it is on disk, up to the log's budget later; no
+    segment needs to be open meanwhile. A scorer's clock may be behind, too. Whoever takes an interval that still runs
+    wants it as it is, and gets it.
+
+    Raises:
+        NotReadyError: saying when the interval will have settled.
+    """
+    settled_at = interval.end_at + timedelta(seconds=settle_seconds)
+    if interval.end_at <= now < settled_at:
+        raise NotReadyError(
+            f"interval {interval.key} has only just ended: its last lines may still be on their way to the log until "
+            f"{settled_at:%FT%TZ} (MARQUEE_SETTLE_SECONDS={settle_seconds:g})"
+        )
 
 
 def complete_segments(events_dir: Path, interval: Interval) -> list[Segment]:

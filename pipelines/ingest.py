@@ -13,11 +13,13 @@ import pyarrow as pa
 from models.interval import Interval
 from pipelines.event_history import EventHistory
 from pipelines.event_rows import CLOCK_TOLERANCE, count_reasons, report_span
+from pipelines.event_source import refuse_unsettled
 from pipelines.event_sql import quoted
 from pipelines.lake import Lake, Written
 from pipelines.settings import Settings
 from pipelines.table import DECISIONS, IMPRESSIONS, PLAYS, QUARANTINE, Table
 from pipelines.workspace import workspace
+from serving.service import Clock, utc_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,14 @@ class Ingested:
     quarantined: dict[str, int] = field(default_factory=dict)
 
 
-def ingest(settings: Settings, interval: Interval) -> Ingested:
+def ingest(settings: Settings, interval: Interval, clock: Clock = utc_now) -> Ingested:
     """Write the interval's decisions, impressions, plays and quarantined lines; plays last, as the mark that all is in.
 
     Raises:
-        NotReadyError: if a segment that may hold lines of the interval is still being written.
+        NotReadyError: if the interval has only just ended, or a segment that may hold lines of it is still written to.
         ContractError: naming the file, if a segment or a table of the lake cannot be read.
     """
+    refuse_unsettled(interval, settings.settle_seconds, clock())
     lake = Lake(settings.lake_dir)
     with workspace(settings) as space:
         history = EventHistory(settings, lake, space)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipelines.option import AsJson, From, Until, utc
-from pipelines.presentation import show
+from pipelines.presentation import show, warn
 from pipelines.settings import Settings
 
 
@@ -105,4 +105,7 @@ def rollback(as_json: AsJson = False) -> None:
     """Withdraw the live policy and go back to the one before it, or to uniform."""
     from pipelines.rollback import rollback as run
 
-    show(run(Settings()), as_json)
+    done = run(Settings())
+    for failure in done.not_done:  # no exit code of failure: who repeats a rollback goes one more policy back
+        warn(f"{done.version} is live again and the rollback must not be repeated, but {failure}")
+    show(done, as_json)

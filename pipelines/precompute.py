@@ -8,6 +8,7 @@ with the delivery `cached`. They are durable before the file of answers appears.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -102,8 +103,11 @@ def precompute(
             os.fsync(file.fileno())
         log.close()
         draft.replace(path)
+    except BaseException:
+        with suppress(OSError):  # what failed first is what is told; a recovery closes a segment that cannot be closed
+            log.close()
+        raise
     finally:
-        log.close()
         draft.unlink(missing_ok=True)
     return Precomputed(str(path), run.version, run.epoch, run.n_profiles, run.n_decisions)
 

@@ -1,6 +1,6 @@
 """Back to the policy that was live before, or to uniform where there was none."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from msgspec import structs
@@ -14,9 +14,13 @@ from pipelines.settings import Settings
 
 
 class RolledBack(Pointer, frozen=True, kw_only=True):
-    """The pointer as a rollback left it, and which versions it stepped over on the way, each with why."""
+    """The pointer as a rollback left it, and which versions it stepped over on the way, each with why.
+
+    `not_done` says what failed once the pointer had moved: the rollback is done, and another one would go further back.
+    """
 
     passed_over: dict[str, str]
+    not_done: tuple[str, ...] = ()
 
 
 def rollback(settings: Settings) -> RolledBack:
@@ -24,10 +28,12 @@ def rollback(settings: Settings) -> RolledBack:
 
     Before the first policy there was uniform, which scorers then draw. The withdrawn version stays away until a person
     promotes it; versions that were withdrawn earlier are passed over, and so are those whose bundle cannot be trusted:
-    what is live is taken back whatever became of the one before it.
+    what is live is taken back whatever became of the one before it. What fails after that is told in the answer, not
+    raised: whoever takes a rollback for failed repeats it, and withdraws a good policy.
 
     Raises:
-        MarqueeError: if nothing is live; or the registry cannot be used, in which case the pointer was moved.
+        MarqueeError: if nothing is live, or what was before it cannot be told; the pointer is as it was.
+        OSError: if the bundles' place cannot be written; the pointer is as it was.
     """
     root, registry, at = settings.policies_url, Registry(settings.registry_uri), datetime.now(UTC)
     live, before = _live_and_before(settings, registry)
@@ -38,13 +44,20 @@ def rollback(settings: Settings) -> RolledBack:
         withdraw(root, live, at=at)
     move_pointer(root, pointer, rollback=True)
     done = Change(kind=Kind.ROLLBACK, version=version, replaced=live, at=at, by_hand=True, passed_over=passed_over)
-    keep_change(settings, done, is_new=True)
-    try:
-        _restore(registry, version)
-    except MarqueeError as error:
-        told = f"{version} is live again, but the registry still says {live} is champion: {error}"
-        raise MarqueeError(told) from error
-    return RolledBack(**structs.asdict(pointer), passed_over=passed_over)
+    rest: dict[str, Callable[[], object]] = {
+        "there is no record of it": lambda: keep_change(settings, done, is_new=True),
+        f"the registry still says that {live or 'another'} is champion": lambda: _restore(registry, version),
+    }
+    return RolledBack(**structs.asdict(pointer), passed_over=passed_over, not_done=tuple(_failures(rest)))
+
+
+def _failures(steps: Mapping[str, Callable[[], object]]) -> Iterator[str]:
+    """Take every step, and say of each that failed what that means, and why it did."""
+    for meaning, step in steps.items():
+        try:
+            step()
+        except (MarqueeError, OSError) as error:
+            yield f"{meaning}: {error}"
 
 
 def _standing(root: str, versions: Iterable[str], passed_over: dict[str, str]) -> list[str]:

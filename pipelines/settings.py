@@ -17,6 +17,11 @@ class Settings(ScorerSettings):
     lake_url: str = Field(default="", description="where the Delta tables are; empty: HOME/lake")
     registry_url: str = Field(default="", description="MLflow tracking URI; empty: SQLite in HOME")
     interval_hours: float = Field(default=24.0, gt=0, description="length of a data interval; it divides a day")
+    settle_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        description="an interval is ingested so long after its end; longer than log_budget_ms, and than clocks differ",
+    )
     first_interval_at: AwareDatetime | None = Field(
         default=None, description="the scheduler builds every interval since then; empty: only the newest one"
     )

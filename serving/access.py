@@ -98,7 +98,7 @@ def is_loopback(host: str) -> bool:
     """Tell whether only this machine can reach a host: every address that its name has is a loopback one."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) if host else []
-    except OSError:
+    except (OSError, UnicodeError):
         return False  # whoever listens there will say why it cannot
     return bool(found) and all(ipaddress.ip_address(str(address[0])).is_loopback for *_, address in found)
 

@@ -160,8 +160,8 @@ def feature_store_config(settings: ScorerSettings) -> dict[str, Any]:
     """
     path = settings.feature_repo / settings.feature_store_file
     try:
-        text = path.read_text()
-    except OSError as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
         raise ContractError(f"cannot read the feature store's configuration {path}: {error}") from error
     try:
         config = yaml.safe_load(text)

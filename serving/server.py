@@ -113,8 +113,8 @@ def refuse_taken(settings: ScorerSettings) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             probe.listen()
-    except OSError as error:
-        why = error.strerror or error
+    except (OSError, UnicodeError) as error:  # Python spells a name for the resolver before it asks
+        why = getattr(error, "strerror", None) or error
         raise ContractError(
             f"cannot serve on {where}: {why}; choose another with MARQUEE_HOST or MARQUEE_PORT"
         ) from error

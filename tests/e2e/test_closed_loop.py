@@ -36,6 +36,7 @@ def test_what_was_served_over_http_trains_the_policy_that_is_served_next(tmp_pat
         attribution_window_hours=WINDOW_HOURS,
         attribution_grace_hours=0,
         segment_seconds=0.5,
+        settle_seconds=0,
         uniform_cell_share=0,
         candidates=("vw-epsilon",),
         gate_min_profiles=50,

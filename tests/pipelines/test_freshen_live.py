@@ -30,6 +30,7 @@ from tests.serving.example import logged_pages, running, wait_for
 def live_home(request: pytest.FixtureRequest, tmp_path: Path, applied_settings: Settings, scratch_store: Any) -> Any:
     """A home whose online rows are in SQLite or Redis, and a scorer's patience."""
     changes: dict[str, Any] = {"feature_budget_ms": 10_000, "uniform_cell_share": 0.0, "freshen_seconds": 0.2}
+    changes["settle_seconds"] = 0.0
     if request.param == "redis":
         address, name = request.getfixturevalue("redis_address"), "feature_store.redis.yaml"
         monkeypatch, project = request.getfixturevalue("monkeypatch"), f"marquee_test_{uuid4().hex}"

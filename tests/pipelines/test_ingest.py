@@ -273,6 +273,21 @@ def test_a_segment_that_is_still_being_written_is_waited_for(settings: Settings)
         assert ingest(settings, earlier).n_decisions == 0  # it was opened after this one ended
 
 
+@pytest.mark.parametrize("seconds", [0, 29])
+def test_a_line_of_the_last_moment_that_reaches_the_disk_later_is_waited_for(settings: Settings, seconds: int) -> None:
+    end = DAY.end_at
+    with pytest.raises(NotReadyError, match=rf"{DAY.key} has only just ended: .* until 2026-11-02T00:00:30Z"):
+        ingest(settings, DAY, clock=lambda: end + timedelta(seconds=seconds))
+    assert Lake(settings.lake_dir).intervals(PLAYS) == []
+    write_segment(settings.events_dir, [page(end - timedelta(milliseconds=10), "d")])
+    assert ingest(settings, DAY, clock=lambda: end + timedelta(seconds=30)).n_decisions == 1
+
+
+def test_an_interval_that_still_runs_is_taken_as_it_is_by_whoever_asks(settings: Settings) -> None:
+    write_segment(settings.events_dir, [page(at(1), "d")])
+    assert ingest(settings, DAY, clock=lambda: at(2)).n_decisions == 1
+
+
 def test_a_segment_left_open_by_a_crash_is_closed_and_read(settings: Settings) -> None:
     settings.events_dir.mkdir()
     path = settings.events_dir / open_name(at(1), "w")

@@ -1,5 +1,6 @@
 """What is precomputed is what a running scorer answers, to the last bit, and is logged like it."""
 
+import errno
 import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.lake import Lake
 from pipelines.precompute import precompute
 from pipelines.settings import Settings
 from pipelines.table import DECISIONS
+from serving import segment_file
 from serving.catalogue_file import write_catalogue
 from serving.catalogue_index import microseconds
 from serving.features import InMemoryFeatures, ProfileFeatures
@@ -164,6 +166,18 @@ def test_what_fails_leaves_the_old_answers(settings, features) -> None:
         _run(settings, Down())
     assert path.read_bytes() == before
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_full_disk_leaves_no_draft_and_is_told_as_it_was_met(settings, features, monkeypatch) -> None:
+    full = (OSError(errno.ENOSPC, f"full at sync {number}") for number in itertools.count(1))
+
+    def sync(descriptor: int) -> None:
+        raise next(full)
+
+    monkeypatch.setattr(segment_file, "_sync_file", sync)
+    with pytest.raises(OSError, match=r"full at sync 1$"):
+        _run(settings, features)
+    assert list((settings.home / "out").iterdir()) == []
 
 
 def test_page_rules_and_open_hours_are_refused(settings, features) -> None:

@@ -36,6 +36,13 @@ def test_a_configuration_that_is_missing_or_no_mapping_is_named(tmp_path):
         apply_feature_repo(settings)
 
 
+def test_a_configuration_that_is_not_utf_8_is_named_and_not_quoted(tmp_path):
+    (tmp_path / "feature_store.yaml").write_bytes("project: märquee\npassword: secret\n".encode("latin-1"))
+    with pytest.raises(ContractError, match=r"feature_store\.yaml: 'utf-8' codec") as raised:
+        feature_store_config(ScorerSettings(home=tmp_path, feature_repo=tmp_path))
+    assert "secret" not in str(raised.value)
+
+
 def _with_configuration(settings: Settings, home: Path, text: str) -> Settings:
     """Point a home to which definitions seem to have been applied at another configuration."""
     repo = home / "repo"

@@ -39,6 +39,12 @@ def test_a_host_that_is_not_ours_is_refused_with_its_name(tmp_path: Path) -> Non
         run(settings_in(tmp_path, host="192.0.2.1", port=8080, page_tokens="a-token-of-the-pages"))
 
 
+@pytest.mark.parametrize("tokens", ["", "a-token-of-the-pages"])
+def test_a_host_that_is_no_name_is_refused_with_it(tmp_path: Path, tokens: str) -> None:
+    with pytest.raises(ContractError, match=r"a\.\.b.*MARQUEE_HOST"):
+        run(settings_in(tmp_path, host="a..b", port=8080, page_tokens=tokens))
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
 def test_a_free_port_stays_free_for_the_server(tmp_path: Path, host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
