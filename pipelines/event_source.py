@@ -24,12 +24,18 @@ def refuse_unsettled(interval: Interval, settle_seconds: float, now: datetime) -
     Raises:
         NotReadyError: saying when the interval will have settled.
     """
-    settled_at = interval.end_at + timedelta(seconds=settle_seconds)
-    if interval.end_at <= now < settled_at:
+    if seconds_to_settle(interval, settle_seconds, now):
+        settled_at = interval.end_at + timedelta(seconds=settle_seconds)
         raise NotReadyError(
             f"interval {interval.key} has only just ended: its last lines may still be on their way to the log until "
             f"{settled_at:%FT%TZ} (MARQUEE_SETTLE_SECONDS={settle_seconds:g})"
         )
+
+
+def seconds_to_settle(interval: Interval, settle_seconds: float, now: datetime) -> float:
+    """Tell how long an interval that has ended must still be waited for; 0 for one that has not ended."""
+    left = (interval.end_at - now).total_seconds() + settle_seconds
+    return max(left, 0.0) if now >= interval.end_at else 0.0
 
 
 def complete_segments(events_dir: Path, interval: Interval) -> list[Segment]:

@@ -4,6 +4,7 @@ Imported at every parse of a DAG file, so that everything heavy is imported insi
 edge of a task process: `task_edge` turns Marquee's errors into what Airflow should do about them.
 """
 
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -18,10 +19,13 @@ Record = dict[str, object]
 
 @task_edge
 def ingest(data_interval_start: datetime, data_interval_end: datetime) -> Record:
-    """Take the interval's event log into the lake."""
+    """Take the interval's event log into the lake, once it has settled: a scheduler begins when it ends."""
+    from pipelines.event_source import seconds_to_settle
     from pipelines.ingest import ingest as step
 
-    return _record(step(Settings(), _interval(data_interval_start, data_interval_end)))
+    settings, interval = Settings(), _interval(data_interval_start, data_interval_end)
+    time.sleep(seconds_to_settle(interval, settings.settle_seconds, datetime.now(UTC)))
+    return _record(step(settings, interval))
 
 
 @task_edge

@@ -2,7 +2,7 @@ import fcntl
 import os
 import random
 import tracemalloc
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,12 @@ from models.error import ContractError, NotReadyError
 from models.event import Event, encode_lines
 from models.interval import Interval
 from models.segment import open_name
+from pipelines import steps
 from pipelines.event_rows import read_events
 from pipelines.event_source import complete_segments
 from pipelines.ingest import Ingested, ingest
 from pipelines.lake import Lake
-from pipelines.settings import Settings
+from pipelines.settings import Settings, environment_of
 from pipelines.table import DECISIONS, IMPRESSIONS, PLAYS, QUARANTINE, Table
 from pipelines.workspace import workspace
 from tests.pipelines.event_log import DAY, NEXT, at, impression, page, play, write_raw, write_segment
@@ -281,6 +282,16 @@ def test_a_line_of_the_last_moment_that_reaches_the_disk_later_is_waited_for(set
     assert Lake(settings.lake_dir).intervals(PLAYS) == []
     write_segment(settings.events_dir, [page(end - timedelta(milliseconds=10), "d")])
     assert ingest(settings, DAY, clock=lambda: end + timedelta(seconds=30)).n_decisions == 1
+
+
+def test_a_task_that_a_scheduler_begins_when_the_interval_ends_waits_for_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment_of(settings.model_copy(update={"settle_seconds": 1.0})).items():
+        monkeypatch.setenv(name, value)
+    end = datetime.now(UTC)
+    assert steps.ingest(end - timedelta(hours=1), end)["n_decisions"] == 0
+    assert datetime.now(UTC) >= end + timedelta(seconds=1)
 
 
 def test_an_interval_that_still_runs_is_taken_as_it_is_by_whoever_asks(settings: Settings) -> None:
