@@ -13,7 +13,9 @@ from datetime import datetime
 from pathlib import Path
 
 from models.event import Event, encode_lines
-from serving.segment_file import SegmentFile
+from serving.segment_file import SegmentFile, make_directory
+
+_PROBE_BYTES = 8 * 1024
 
 
 class EventLog:
@@ -41,6 +43,7 @@ class EventLog:
         self._n_opened = 0
         self._current: SegmentFile | None = None
         self._finished: list[SegmentFile] = []
+        self._refused_bytes = 0
 
     def append(self, events: Sequence[Event], *, at: datetime) -> None:
         """Log events at `at`, aware UTC; with `sync`, return only when they are durable. Complete segments are closed.
@@ -75,12 +78,14 @@ class EventLog:
 
         Complete segments become finished.
         """
+        self._refused_bytes = len(lines)
         segment = self._segment_for(at)
         try:
             segment.write(lines, at)
         except OSError:
             self.drop(segment)
             raise
+        self._refused_bytes = 0
         if segment.size >= self._segment_bytes:
             self.finish()
         return segment
@@ -107,16 +112,16 @@ class EventLog:
             self.finish()
 
     def probe(self) -> None:
-        """Write and remove a small file, to see whether the log can be written.
+        """Write and remove a file, to see whether the log can be written, also what it last could not.
 
         Raises:
             OSError: if it cannot.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_directory(self.directory)
         path = self.directory / f"{self._writer}.probe"
         try:
             with path.open("wb") as file:
-                file.write(b"probe\n" * 1024)
+                file.write(bytes(_PROBE_BYTES + self._refused_bytes))
                 file.flush()
                 os.fsync(file.fileno())
         finally:
@@ -147,5 +152,12 @@ class EventLog:
             raise
 
     def _close_finished(self) -> list[Path]:
-        closed = [segment.close() for segment in self.take_finished()]
+        closed, failure = [], None
+        for segment in self.take_finished():
+            try:
+                closed.append(segment.close())
+            except OSError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
         return [path for path in closed if path is not None]

@@ -6,7 +6,6 @@ lines come; all that come while it works are its next job.
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from time import monotonic
 
@@ -14,18 +13,23 @@ import msgspec
 import structlog
 
 from models.event import Event, encode_lines
+from serving.daemon_threads import DaemonThreads
 from serving.event_log import EventLog
 from serving.log_writer import LogWriter
 from serving.settings import Durability
+
+LOG_FAILED = "the event log failed"
+"""What is told of an error that is none of a disk's; the log has it."""
 
 _log = structlog.get_logger(__name__)
 
 
 class _Write(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """Lines of one moment, and who waits for them."""
+    """Lines of one moment, and who waits for them, since when by the monotonic clock."""
 
     lines: bytes
     at: datetime
+    since: float
     logged: "asyncio.Future[None]"
 
 
@@ -60,9 +64,8 @@ class GroupCommit:
         self._budget_seconds = budget_ms / 1000
         self._waits = durability is Durability.DURABLE
         self._writer = LogWriter(log)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-log")
+        self._thread = DaemonThreads(1, "event-log")
         self._waiting: list[_Write] = []
-        self._waiting_since = 0.0
         self._working: list[_Write] = []
         self._owed_since: float | None = None
         self._late: asyncio.TimerHandle | None = None
@@ -93,10 +96,8 @@ class GroupCommit:
         """
         if self.failure is not None:
             raise OSError(self.failure.errno, self.failure.strerror or str(self.failure))
-        if not self._waiting:
-            self._waiting_since = monotonic()
         logged = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Write(lines, at, logged))
+        self._waiting.append(_Write(lines, at, monotonic(), logged))
         self._wake()
         return logged
 
@@ -104,7 +105,7 @@ class GroupCommit:
         """Tell the age of the oldest thing that the disk owes: a line, its sync, a closing; 0 where it owes none."""
         if self._owed_since is not None:
             return monotonic() - self._owed_since
-        return monotonic() - self._waiting_since if self._waiting else 0.0
+        return monotonic() - self._waiting[0].since if self._waiting else 0.0
 
     async def tick(self, now: datetime) -> None:
         """Sync what nobody waits for, close segments of age, and find out whether a log that failed is well again."""
@@ -145,7 +146,7 @@ class GroupCommit:
         self._waiting, self._due_at, self._ends = [], None, []
         self._working = job.writes
         if self._owed_since is None:
-            self._owed_since = self._waiting_since if job.writes else monotonic()
+            self._owed_since = job.writes[0].since if job.writes else monotonic()
         self._watch()
         self._thread.submit(self._work, asyncio.get_running_loop(), job)
 
@@ -156,12 +157,11 @@ class GroupCommit:
             if self._writer.has_finished():
                 # Whoever waited for a line need not wait for a segment's closing too.
                 loop.call_soon_threadsafe(self._close_behind, errors, failure)
-                errors, failure = [], None
-                self._writer.close_finished()
-        except Exception as error:
+                errors, failure = [], self._writer.close_finished()
+        except Exception:
             # The thread's boundary: whatever it was, nobody may be left waiting for what will not come.
             _log.exception("event log failed")
-            failure = OSError(None, f"the event log failed: {error!r}")
+            failure = OSError(None, LOG_FAILED)
             errors = [failure] * len(job.writes)
         loop.call_soon_threadsafe(self._go_on, job, errors, failure)
 
@@ -190,7 +190,10 @@ class GroupCommit:
         self._begin()
 
     def _watch(self) -> None:
-        self._late = asyncio.get_running_loop().call_later(self._budget_seconds, self._give_up)
+        """Give up when the oldest of those who wait has waited for the budget, wherever its lines are by then."""
+        now, oldest = monotonic(), next(iter(self._working or self._waiting), None)
+        left = self._budget_seconds - (now - oldest.since if oldest else 0.0)
+        self._late = asyncio.get_running_loop().call_later(max(left, 0.0), self._give_up)
 
     def _settle(self, errors: Sequence[OSError | None], failure: OSError | None) -> None:
         """Tell those who waited for a job what came of it; after a failure nobody's lines are tried before a tick."""

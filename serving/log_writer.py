@@ -63,16 +63,20 @@ class LogWriter:
         self._finished += self._log.take_finished()
         return bool(self._finished)
 
-    def close_finished(self) -> None:
-        """Close segments that take no more lines."""
+    def close_finished(self) -> OSError | None:
+        """Close segments that take no more lines; tells what failed where lines were not synced yet."""
         finished, self._finished = self._finished, []
+        unsynced = self._unsynced.intersection(finished)
         self._unsynced.difference_update(finished)  # closing syncs
+        failure = None
         for segment in finished:
             try:
                 segment.close()
             except OSError as error:
-                # Its acknowledged lines are on disk already: a recovery closes it under its right name.
+                # What was synced before is on disk: a recovery closes it under its right name.
                 _log.error("segment not closed", segment=str(segment.path), error=str(error))
+                failure = error if segment in unsynced else failure
+        return failure
 
     def probe(self) -> OSError | None:
         """Find out what keeps the log from being written, None where nothing does."""

@@ -1,7 +1,6 @@
 """One profile's features within a budget: late, stale or broken rows count as missing, and the page says so."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import msgspec
@@ -9,6 +8,7 @@ import structlog
 
 from models.error import ContractError
 from models.identity import is_anonymous
+from serving.daemon_threads import DaemonThreads
 from serving.features import InMemoryFeatures, OnlineFeatures, ProfileFeatures, ProfileReader
 from serving.seldom import Seldom
 
@@ -53,7 +53,7 @@ class BudgetedLookup:
     def __init__(self, features: OnlineFeatures, *, budget_ms: float, n_threads: int = 8) -> None:
         self._features = features
         self._budget_seconds = budget_ms / 1000
-        self._threads = ThreadPoolExecutor(n_threads, thread_name_prefix="features")
+        self._threads = DaemonThreads(n_threads, "features")
         # What lies in memory answers at once: a hop to a thread would cost more than the look-up.
         self._inline = type(features) is InMemoryFeatures
         self._reader: ProfileReader | None = None
@@ -92,4 +92,4 @@ class BudgetedLookup:
         """Let the threads end; one that hangs is not waited for."""
         if self._reader is not None:
             self._reader.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)

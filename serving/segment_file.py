@@ -1,5 +1,6 @@
 """One segment of the event log on disk: opened under a lock, appended to, synced, and renamed once it is complete."""
 
+import errno
 import fcntl
 import mmap
 import os
@@ -29,7 +30,7 @@ class SegmentFile:
     @classmethod
     def create(cls, directory: Path, opened_at: datetime, writer: str) -> Self:
         """Open a new segment. It gets its name only when it is locked, so that no recovery can take it for torn."""
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         path = directory / open_name(opened_at, writer)
         draft = path.with_suffix(".new")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
@@ -60,6 +61,8 @@ class SegmentFile:
         """Return once everything written so far survives a crash of the machine."""
         n_bytes = self.size
         _sync_file(self._descriptor)
+        if not self._is_where_it_was():
+            raise OSError(errno.ESTALE, "the segment is not where it was opened: its folder was removed or moved")
         if not self._is_entered:
             sync_directory(self.path.parent)
             self._is_entered = True
@@ -76,6 +79,13 @@ class SegmentFile:
             return close_as(self.path, closed_name(self.opened_at, self.last_at, self._writer))
         finally:
             self.abandon()
+
+    def _is_where_it_was(self) -> bool:
+        """Tell whether readers find this very file by its name: syncing one that was removed succeeds."""
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
 
     def abandon(self) -> None:
         """Let go of the file as it is: a recovery finds and closes it."""
@@ -105,6 +115,17 @@ def close_as(path: Path, name: str) -> Path:
     path.rename(target)
     sync_directory(path.parent)
     return target
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory where there is none, so that it survives a crash of the machine, and those above it too."""
+    missing = []
+    while not directory.exists():
+        missing.append(directory)
+        directory = directory.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        sync_directory(each.parent)
 
 
 def sync_directory(directory: Path) -> None:

@@ -10,7 +10,7 @@ import structlog
 from serving.answer import EventsAnswer, PageAnswer
 from serving.chosen_page import ChosenPage, lines_of
 from serving.event_log import EventLog
-from serving.group_commit import GroupCommit
+from serving.group_commit import LOG_FAILED, GroupCommit
 from serving.late_features import LateFeatures
 from serving.log_setup import REQUEST_ID, about_request
 from serving.lookup import BudgetedLookup
@@ -168,7 +168,7 @@ class Service:
         failure = self._log.failure
         return Readiness(
             ready=failure is None,
-            log="ok" if failure is None else f"not writable: {failure.strerror or failure}",
+            log="ok" if failure is None else f"not writable: {failure.strerror or LOG_FAILED}",
             features=features.state if isinstance(features, LateFeatures) else StoreState.OK,
             catalogue=self._upkeep.catalogue,
             policy_version=UNIFORM_VERSION if policy is None else policy.version,

@@ -58,7 +58,7 @@ class ScorerSettings(BaseSettings):
     )
     uniform_cell_share: float = Field(default=0.1, ge=0, le=1, description="profiles that always see uniform artwork")
     log_durability: Durability = Field(default=Durability.DURABLE, description="what an answer waits for")
-    log_budget_ms: float = Field(default=2000.0, gt=0, description="a page waits no longer for the disk")
+    log_budget_ms: float = Field(default=2000.0, gt=0, description="the lines of a page wait no longer for the disk")
     access_log: bool = Field(default=False, description="one log line a request, beside those about failures")
     otel_endpoint: str = Field(default="", description="OTLP/HTTP URL that traces go to (extra `otel`); empty: none")
 

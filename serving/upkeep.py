@@ -15,7 +15,7 @@ from serving.background import Background
 from serving.catalogue_index import CatalogueIndex
 from serving.catalogue_refresh import CatalogueRefresh
 from serving.event_recovery import recover
-from serving.group_commit import GroupCommit
+from serving.group_commit import LOG_FAILED, GroupCommit
 from serving.late_features import LateFeatures
 from serving.metric import Metrics
 from serving.pace import unhurried
@@ -106,9 +106,10 @@ class Upkeep:
     async def _probe_log(self) -> None:
         try:
             self._event_log.failure = await self._event_log.probe()
-        except Exception as error:
+        except Exception:
             self._metrics.refresh_failures.labels("log").inc()
-            self._event_log.failure = OSError(None, f"the event log failed: {error!r}")
+            self._event_log.failure = OSError(None, LOG_FAILED)
+            _log.exception("probe of the event log failed")
         self._note_log_state()
 
     async def stop(self) -> None:

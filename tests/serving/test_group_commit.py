@@ -204,7 +204,7 @@ def test_what_nobody_foresaw_on_the_thread_is_told_to_those_who_wait_and_the_log
     async def go_on() -> None:
         log = GroupCommit(EventLog(tmp_path), budget_ms=20_000)
         monkeypatch.setattr(segment_file, "_sync_file", broken)
-        with pytest.raises(OSError, match="nobody foresaw this"):
+        with pytest.raises(OSError, match="the event log failed"):
             await asyncio.wait_for(log.append([impression(1)], NOW), 5)
         monkeypatch.setattr(segment_file, "_sync_file", real)
         await asyncio.wait_for(log.tick(NOW), 5)

@@ -86,6 +86,36 @@ def test_a_closing_that_hangs_is_given_up_after_the_budget_too(tmp_path: Path, m
     assert impression(1) in logged_events(tmp_path)
 
 
+def test_lines_that_waited_behind_others_wait_no_longer_than_the_budget_in_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, real = threading.Event(), segment_file._sync_file
+    gates = iter((first, threading.Event()))
+
+    def hang(descriptor: int) -> None:
+        gate = next(gates, None)
+        if gate is not None:
+            gate.wait(20)
+        real(descriptor)
+
+    async def append_all() -> None:
+        loop = asyncio.get_running_loop()
+        log = GroupCommit(EventLog(tmp_path), budget_ms=3_000)
+        monkeypatch.setattr(segment_file, "_sync_file", hang)
+        before = asyncio.ensure_future(log.append([impression(1)], NOW))
+        await asyncio.sleep(0.1)
+        began = loop.time()
+        behind = asyncio.ensure_future(log.append([impression(2)], NOW))
+        await asyncio.sleep(2.5)
+        first.set()
+        await before
+        with pytest.raises(TimeoutError, match="disk took more"):
+            await behind
+        assert loop.time() - began < 4.5, "a budget of its own from then on would be five and a half seconds"
+
+    asyncio.run(append_all())
+
+
 def test_a_write_that_hangs_holds_up_nobody_but_those_who_wait_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
