@@ -166,10 +166,13 @@ class Service:
         """Tell whether pages can be logged, and what else is known."""
         policy, index, features = self.scorer.policy, self.scorer.index, self.scorer.features
         failure = self._log.failure
+        state = features.state if isinstance(features, LateFeatures) else StoreState.OK
+        if state is StoreState.OK and not index.is_read:
+            state = StoreState.UNREAD_YET
         return Readiness(
             ready=failure is None,
             log="ok" if failure is None else f"not writable: {failure.strerror or LOG_FAILED}",
-            features=features.state if isinstance(features, LateFeatures) else StoreState.OK,
+            features=state,
             catalogue=self._upkeep.catalogue,
             policy_version=UNIFORM_VERSION if policy is None else policy.version,
             n_titles=len(index.titles),

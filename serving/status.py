@@ -12,6 +12,7 @@ class StoreState(StrEnum):
     UNOPENED = "not opened yet"
     NOT_APPLIED = "no feature definitions were applied to this home yet"
     REFUSED = "cannot be opened"
+    UNREAD_YET = "vectors of titles and artworks are not read yet"
     UNREAD = "vectors of titles and artworks cannot be read"
 
 

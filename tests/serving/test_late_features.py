@@ -48,7 +48,6 @@ def test_a_feature_store_that_cannot_be_opened_is_a_fallback_until_it_can(scratc
         assert {each["intent"] for each in answer["decisions"]} == {"fallback:features_unavailable"}
         registry.write_bytes(whole)
         wait_for(lambda: readiness(server)[1]["features"] == "ok")
-        wait_for(lambda: server.service.scorer.index.is_read)
         answer = server.client.post("/v1/pages", json=page).json()
         assert {each["intent"] for each in answer["decisions"]} == {"live"}
     logged = [each.profile_features for each in logged_pages(settings.events_dir)]

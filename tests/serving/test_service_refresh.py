@@ -86,8 +86,10 @@ def test_a_store_that_is_dead_at_the_start_leaves_every_title_cold_and_is_read_w
         page = server.client.post("/v1/pages", json=PAGE).json()
         assert {decision["intent"] for decision in page["decisions"]} == {"fallback:vectors_unavailable"}
         assert not server.service.scorer.index.title_vectors.any()
+        assert readiness(server)[1]["features"] == StoreState.UNREAD_YET
         features.is_dead = False
-        wait_for(lambda: server.service.scorer.index.title_vectors.any())
+        wait_for(lambda: readiness(server)[1]["features"] == StoreState.OK)
+        assert server.service.scorer.index.title_vectors.any()
         page = server.client.post("/v1/pages", json=PAGE).json()
         assert {decision["intent"] for decision in page["decisions"]} == {"live"}
 
