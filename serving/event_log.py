@@ -108,6 +108,8 @@ class EventLog:
 
     def drop(self, segment: SegmentFile) -> None:
         """Write no more to a segment that failed: what was acknowledged in it is kept by closing it like any other."""
+        # Some disks find out only at the sync that they have no room: what it was about is refused as well.
+        self._refused_bytes = max(self._refused_bytes, segment.size - segment.synced_size)
         if segment is self._current:
             self.finish()
 

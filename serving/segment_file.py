@@ -23,6 +23,7 @@ class SegmentFile:
         self.opened_at = opened_at
         self.last_at = opened_at
         self.size = 0
+        self.synced_size = 0
         self._descriptor = descriptor
         self._writer = writer
         self._is_entered = False
@@ -66,6 +67,7 @@ class SegmentFile:
         if not self._is_entered:
             sync_directory(self.path.parent)
             self._is_entered = True
+        self.synced_size = n_bytes
         _give_back(self._descriptor, n_bytes)
 
     def close(self) -> Path | None:

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import threading
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,18 @@ from serving.event_log import EventLog
 from serving.group_commit import GroupCommit
 from tests.serving.event_log_case import impression
 from tests.serving.example import NOW, logged_events
+
+
+def hanging_sync(gates: Iterator[threading.Event]) -> Callable[[int], None]:
+    """Make a sync of a file that waits for the next gate each time, and for nothing once there is none left."""
+    real = segment_file._sync_file
+
+    def hang(descriptor: int) -> None:
+        if (gate := next(gates, None)) is not None:
+            gate.wait(20)
+        real(descriptor)
+
+    return hang
 
 
 async def until_well(log: GroupCommit) -> None:
@@ -26,16 +40,11 @@ def test_a_disk_that_hangs_is_given_up_after_the_budget_and_used_again_when_it_a
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
-    real = segment_file._sync_file
-
-    def hang(descriptor: int) -> None:
-        gate.wait(20)
-        real(descriptor)
 
     async def append_all() -> None:
         loop = asyncio.get_running_loop()
         log = GroupCommit(EventLog(tmp_path), budget_ms=50)
-        monkeypatch.setattr(segment_file, "_sync_file", hang)
+        monkeypatch.setattr(segment_file, "_sync_file", hanging_sync(repeat(gate)))
         began = loop.time()
         outcomes = await asyncio.gather(*(log.append([impression(n)], NOW) for n in range(3)), return_exceptions=True)
         with pytest.raises(OSError, match="disk took more"):
@@ -89,19 +98,13 @@ def test_a_closing_that_hangs_is_given_up_after_the_budget_too(tmp_path: Path, m
 def test_lines_that_waited_behind_others_wait_no_longer_than_the_budget_in_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, real = threading.Event(), segment_file._sync_file
+    first = threading.Event()
     gates = iter((first, threading.Event()))
-
-    def hang(descriptor: int) -> None:
-        gate = next(gates, None)
-        if gate is not None:
-            gate.wait(20)
-        real(descriptor)
 
     async def append_all() -> None:
         loop = asyncio.get_running_loop()
         log = GroupCommit(EventLog(tmp_path), budget_ms=3_000)
-        monkeypatch.setattr(segment_file, "_sync_file", hang)
+        monkeypatch.setattr(segment_file, "_sync_file", hanging_sync(gates))
         before = asyncio.ensure_future(log.append([impression(1)], NOW))
         await asyncio.sleep(0.1)
         began = loop.time()

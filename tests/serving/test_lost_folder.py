@@ -68,6 +68,35 @@ def test_a_disk_with_room_for_less_than_was_refused_is_not_well(tmp_path: Path) 
         assert logged_events(disk / "events") == [impression(0), *many]
 
 
+def test_a_disk_that_finds_out_at_the_sync_that_it_is_full_is_not_well_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many, real, real_probe = [impression(n) for n in range(500)], segment_file._sync_file, os.fsync
+
+    def refuse(descriptor: int) -> None:
+        if os.fstat(descriptor).st_size > 20 * 1024:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real_probe(descriptor)
+
+    async def append_all() -> None:
+        log = GroupCommit(EventLog(tmp_path))
+        with monkeypatch.context() as patch:
+            patch.setattr(segment_file, "_sync_file", refuse)
+            patch.setattr(os, "fsync", refuse)
+            with pytest.raises(OSError, match="No space left"):
+                await log.append(many, NOW)
+            for _ in range(3):
+                await log.tick(NOW)
+                assert log.failure is not None
+                assert log.failure.errno == errno.ENOSPC
+        assert segment_file._sync_file is real
+        await log.tick(NOW)
+        assert log.failure is None
+        await log.close()
+
+    asyncio.run(append_all())
+
+
 def test_a_sync_that_fails_while_a_segment_is_closed_is_told_where_nothing_synced_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,9 +10,11 @@ import pytest
 import structlog
 
 from models.error import BundleError, ContractError
+from serving.event_log import EventLog
 from serving.features import InMemoryFeatures, ProfileFeatures
 from serving.lookup import BudgetedLookup
 from serving.policy_source import BundlePolicySource
+from serving.segment_file import SegmentFile
 from tests.serving.bundle_example import bundle_file, publish, write_policy
 from tests.serving.example import (
     NOW,
@@ -144,6 +146,24 @@ def test_an_unwritable_log_answers_the_default_turns_readiness_red_and_recovers(
         answer = server.client.post("/v1/pages", json=PAGE).json()
         assert "unlogged" not in answer
         assert [page.page_id for page in logged_pages(settings.events_dir)] == [answer["page_id"]]
+
+
+def test_readiness_quotes_nothing_that_the_log_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def foreseen(*_: object) -> None:
+        raise OSError("postgres://user:secret@host")
+
+    def unforeseen(*_: object) -> None:
+        raise ValueError("postgres://user:secret@host")
+
+    with running(settings_in(tmp_path)) as server:
+        for fail in (foreseen, unforeseen):
+            with monkeypatch.context() as patch:
+                patch.setattr(SegmentFile, "write", fail)
+                patch.setattr(EventLog, "probe", foreseen)
+                assert server.client.post("/v1/pages", json=PAGE).json()["unlogged"] is True
+                status, ready = readiness(server)
+                assert (status, ready["log"]) == (503, "not writable: the event log failed")
+            wait_for(lambda: readiness(server)[0] == 200)
 
 
 def test_features_that_are_late_cost_the_budget_and_are_named_in_the_log(tmp_path: Path) -> None:

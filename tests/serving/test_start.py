@@ -47,6 +47,24 @@ class Hanging(MemoryFileSystem):
 fsspec.register_implementation("hang", Hanging)
 """
 
+_DISK_AND_FEATURES_HANG = """
+import time
+from serving import segment_file
+from serving.features import InMemoryFeatures
+from serving.log_setup import log_to_stderr
+from serving.server import ScorerServer, build_app
+from serving.settings import ScorerSettings
+
+class Hanging(InMemoryFeatures):
+    def profile(self, profile_id, at):
+        time.sleep(600)
+
+segment_file._sync_file = lambda descriptor: time.sleep(600)
+settings = ScorerSettings()
+log_to_stderr()
+ScorerServer(build_app(settings, features=Hanging()), settings).run()
+"""
+
 
 class ClientError(Exception):
     """What a store's client raises: none of ours, and no `OSError`."""
@@ -132,6 +150,15 @@ def test_a_start_that_hangs_is_ended_by_the_first_signal(tmp_path: Path) -> None
     with scorer_process(tmp_path, _HANGS + SERVE_WITHOUT_FEAST, awaited=False, **changes) as (process, _):
         wait_for((tmp_path / "hangs").exists, seconds=60)
         assert _ends(process, signal.SIGTERM) < 8.0
+
+
+@pytest.mark.parametrize("told_by", [signal.SIGTERM, signal.SIGINT])
+def test_a_scorer_whose_disk_and_features_hang_is_ended_by_a_signal(tmp_path: Path, told_by: signal.Signals) -> None:
+    settings_in(tmp_path)
+    with scorer_process(tmp_path, _DISK_AND_FEATURES_HANG, MARQUEE_LOG_BUDGET_MS="300") as (process, url):
+        page = httpx.post(f"{url}/v1/pages", json=PAGE, trust_env=False).json()
+        assert page["unlogged"] is True
+        assert _ends(process, told_by) < 15.0
 
 
 def _ends(process: "subprocess.Popen[bytes]", told_by: signal.Signals) -> float:
