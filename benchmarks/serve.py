@@ -3,6 +3,10 @@
 A page has 40 titles × 10 artworks. The scorer is a process of its own with its durable log on and its profiles in
 Redis; it has one core, its client and Redis share the other. Scorer and floor take turns. Images a core second are
 images by the scorer's own CPU time, user and system, which is what a core can do whoever else uses the machine.
+
+At half load three stretches are measured, and the floor at the same rate after each: what is told is the middle one of
+each figure, and the worst p99. No page is answered before its lines are on disk, so that the slowest pages follow the
+slowest writes: of the log's writes in these stretches, how many took longer than 3 and than 10 ms is told beside.
 """
 
 import json
@@ -16,6 +20,7 @@ from contextlib import contextmanager, suppress
 from statistics import median
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from benchmarks.faults_torment import free_port
 from benchmarks.scorer_process import until
@@ -27,6 +32,7 @@ SCORER = ["-c", "from serving.server import run; from serving.settings import Sc
 FLOOR = ["-m", "benchmarks.serve_floor"]
 NAIVE = ["-m", "benchmarks.serve_naive"]
 CLIENTS = (1, 4, 16, 64)
+_N_STRETCHES = 3
 _START_SECONDS = 120.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -60,17 +66,13 @@ def measure(n_titles: int, *, rounds: int, seconds: float, naive: bool = True) -
                 told = _load(scorer, home, clients, seconds)
                 found |= {f"{key}_{clients}_clients": told[key] for key in ("pages_per_second", "p50_ms", "p99_ms")}
             most = median(told["pages_per_second"] for _, told in turns)
-            half = _load(scorer, home, 16, 2 * seconds, rate=most / 2)
-            # What the machine alone makes of the slowest pages: the floor at the same rate, right after.
-            half_floor = _load(floor, home, 16, 2 * seconds, rate=most / 2)
+            found |= half_load(scorer, floor, home, most / 2, seconds)
             found["pages_per_second"] = most
             found["floor_pages_per_second"] = median(told["pages_per_second"] for told, _ in turns)
             found["ratio_floor"] = median(ours["pages_per_second"] / least["pages_per_second"] for least, ours in turns)
             found["ratio_floor_cpu"] = median(least["cpu_us"] / ours["cpu_us"] for least, ours in turns)
             found["cpu_us_per_page"] = median(told["cpu_us"] for _, told in turns)
             found["images_per_core_second"] = N_TITLES_A_PAGE * 1e6 / float(found["cpu_us_per_page"])
-            found |= {"p50_ms_half_load": half["p50_ms"], "p99_ms_half_load": half["p99_ms"]}
-            found |= {f"floor_{key}_half_load": half_floor[key] for key in ("p50_ms", "p99_ms")}
             found["share_live"] = share_live(scorer.port)
         if naive:
             with _serving(home, NAIVE) as server:
@@ -99,17 +101,38 @@ def refuse_stepped_down(port: int, n_titles: int) -> None:
         raise MarqueeError(f"the scorer steps down: {sorted(set(intents))}")
 
 
+def half_load(scorer: "_Server", floor: "_Server", home: ServeHome, rate: float, seconds: float) -> Figures:
+    """Load scorer and floor in turns at a rate that both can keep."""
+    before = slow_writes(scorer.port)
+    turns = [
+        (_load(scorer, home, 16, seconds, rate=rate), _load(floor, home, 16, seconds, rate=rate))
+        for _ in range(_N_STRETCHES)
+    ]
+    found: Figures = {
+        f"log_writes_over_{ms}_ms_half_load": n - before[ms] for ms, n in slow_writes(scorer.port).items()
+    }
+    for key in ("p50_ms", "p99_ms"):
+        found[f"{key}_half_load"] = median(ours[key] for ours, _ in turns)
+        found[f"floor_{key}_half_load"] = median(least[key] for _, least in turns)
+    return found | {"worst_p99_ms_half_load": max(ours["p99_ms"] for ours, _ in turns)}
+
+
 def share_live(port: int) -> float:
     """Tell which share of all decisions so far the live policy made, by the scorer's own count."""
+    counts = {each.labels["intent"]: each.value for each in _told(port) if each.name == "marquee_decisions_total"}
+    return counts.get("live", 0.0) / sum(counts.values())
+
+
+def slow_writes(port: int) -> dict[int, float]:
+    """Count the log's writes so far that took longer than 3 ms and than 10 ms, by milliseconds."""
+    buckets = {each.labels["le"]: each.value for each in _told(port) if each.name == "marquee_log_write_seconds_bucket"}
+    return {ms: buckets["+Inf"] - buckets[str(ms / 1000)] for ms in (3, 10)}
+
+
+def _told(port: int) -> list[Sample]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         families = text_string_to_metric_families(answer.read().decode())
-    counts = {
-        sample.labels["intent"]: sample.value
-        for family in families
-        for sample in family.samples
-        if sample.name == "marquee_decisions_total"
-    }
-    return counts.get("live", 0.0) / sum(counts.values())
+    return [sample for family in families for sample in family.samples]
 
 
 class _Server:

@@ -5,7 +5,7 @@ lines come; all that come while it works are its next job.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from time import monotonic
 
@@ -54,15 +54,21 @@ class GroupCommit:
     was shown, which no impression will ever name.
 
     Args: log, which is the thread's from now on; budget_ms, how long anybody waits for the disk until it is taken for
-    failed; durability, see `Durability`.
+    failed; durability, see `Durability`; took, told how many seconds each writing of lines took, on the log's thread.
     """
 
     def __init__(
-        self, log: EventLog, *, budget_ms: float = 60_000.0, durability: Durability = Durability.DURABLE
+        self,
+        log: EventLog,
+        *,
+        budget_ms: float = 60_000.0,
+        durability: Durability = Durability.DURABLE,
+        took: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.failure: OSError | None = None
         self._budget_seconds = budget_ms / 1000
         self._waits = durability is Durability.DURABLE
+        self._took = took
         self._writer = LogWriter(log)
         self._thread = DaemonThreads(1, "event-log")
         self._waiting: list[_Write] = []
@@ -169,8 +175,11 @@ class GroupCommit:
         """Write and sync: what kept each of the lines out of the log, and what keeps others out, if anything."""
         if job.due_at is not None:
             self._writer.finish(job.due_at)
+        began = monotonic()
         outcomes = self._writer.write((each.lines, each.at) for each in job.writes)
         unsynced = self._writer.sync() if job.syncs else {}
+        if job.writes:
+            self._took(monotonic() - began)
         if job.ends:
             self._writer.finish()
         errors = [each if isinstance(each, OSError) else unsynced.get(each) for each in outcomes]

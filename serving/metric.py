@@ -10,6 +10,7 @@ from serving.stage import Laps, Stage
 
 _LATENCIES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _STAGE_SECONDS = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
+_WRITE_SECONDS = (0.0003, 0.0005, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _SWAP_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -35,6 +36,12 @@ class Metrics:
         )
         self.log_lag = Gauge(
             "marquee_log_lag_seconds", "age of the oldest line that the disk may not have yet", registry=self.registry
+        )
+        self.log_write_seconds = Histogram(
+            "marquee_log_write_seconds",
+            "seconds that one write of the log took, its sync included where pages wait for it",
+            buckets=_WRITE_SECONDS,
+            registry=self.registry,
         )
         self._stages = SecondsBy(
             "marquee_page_stage_seconds", "seconds of a page by stage", "stage", _STAGE_SECONDS, Stage

@@ -74,6 +74,7 @@ class Service:
             ),
             budget_ms=settings.log_budget_ms,
             durability=settings.log_durability,
+            took=self.metrics.log_write_seconds.observe,
         )
         self.metrics.log_lag.set_function(self._log.lag_seconds)
         self._seldom = Seldom()

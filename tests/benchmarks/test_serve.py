@@ -7,7 +7,7 @@ import shutil
 import msgspec
 import pytest
 
-from benchmarks.serve import measure
+from benchmarks.serve import measure, slow_writes
 from benchmarks.serve_load import N_TITLES_A_PAGE, load, requests
 from serving.features import InMemoryFeatures
 from serving.request import PageRequest
@@ -36,6 +36,15 @@ def test_the_client_counts_the_pages_that_the_scorer_logs(tmp_path, rate: float)
     assert 0 < told["p50_ms"] <= told["p99_ms"]
 
 
+def test_slow_writes_are_counted_by_the_scorer_itself(tmp_path) -> None:
+    with running(settings_in(tmp_path), features=InMemoryFeatures()) as server:
+        port = int(server.url.rpartition(":")[2])
+        assert slow_writes(port) == {3: 0.0, 10: 0.0}
+        for seconds in (0.0009, 0.005, 0.2):
+            server.service.metrics.log_write_seconds.observe(seconds)
+        assert slow_writes(port) == {3: 2.0, 10: 1.0}
+
+
 def test_a_refused_page_is_no_page(tmp_path) -> None:
     with running(settings_in(tmp_path, max_titles=3)) as server, pytest.raises(RuntimeError, match="422"):
         load(int(server.url.rpartition(":")[2]), requests(100), 1, 0.2)
@@ -56,5 +65,7 @@ def test_scorer_floor_and_naive_way_are_measured_in_one_run() -> None:
     assert 0 < float(found["ratio_floor_cpu"]) < 1
     assert float(found["ratio_floor"]) > 0
     assert 0.5 < float(found["share_live"]) <= 1
+    assert 0 < float(found["p50_ms_half_load"]) <= float(found["p99_ms_half_load"])
+    assert float(found["p99_ms_half_load"]) <= float(found["worst_p99_ms_half_load"])
     for clients in (1, 4, 16, 64):
         assert float(found[f"pages_per_second_{clients}_clients"]) > 0

@@ -50,6 +50,8 @@ def test_every_stage_of_a_page_is_timed_and_together_they_are_most_of_it(server:
     assert sum(stages.values()) <= found["marquee_request_seconds_sum", "/v1/pages"]
     assert found["marquee_policy_swap_seconds_count",] == 1
     assert found["marquee_log_lag_seconds",] == 0
+    assert found["marquee_log_write_seconds_count",] == 20
+    assert 0 < found["marquee_log_write_seconds_sum",] < stages[Stage.LOG]
     assert found["marquee_decisions_total", "live"] == 40
 
 
