@@ -65,6 +65,7 @@ def test_scorer_floor_and_naive_way_are_measured_in_one_run() -> None:
     assert 0 < float(found["ratio_floor_cpu"]) < 1
     assert float(found["ratio_floor"]) > 0
     assert 0.5 < float(found["share_live"]) <= 1
+    assert 0 < float(found["images_per_core_second"]) <= float(found["best_images_per_core_second"])
     assert 0 < float(found["p50_ms_half_load"]) <= float(found["p99_ms_half_load"])
     assert float(found["p99_ms_half_load"]) <= float(found["worst_p99_ms_half_load"])
     for clients in (1, 4, 16, 64):
