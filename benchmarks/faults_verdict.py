@@ -27,9 +27,10 @@ from pipelines.settings import Settings
 from pipelines.table import DECISIONS, IMPRESSIONS
 from serving.event_recovery import recover
 from serving.features import Vectors
+from serving.status import VECTORS_UNAVAILABLE
 
 _SAME = 1e-9
-_UNREAD = "fallback:vectors_unavailable"
+_UNREAD = f"fallback:{VECTORS_UNAVAILABLE}"
 UNIFORM_VERSION = "uniform"
 
 

@@ -1,13 +1,14 @@
 """Pages a second of one scorer, beside the naive way and the least that the same HTTP stack allows, in one run.
 
 A page has 40 titles × 10 artworks. The scorer is a process of its own with its durable log on and its profiles in
-Redis; it has one core, its client and Redis share the other. Scorer and floor take turns, and the middle one of each
-figure is told. Images a core second are images by the scorer's own CPU time, user and system. A machine that shares its
-cores with others stretches that time too, and never shortens it: the best turn is told beside.
+Redis; it has one core, its client and Redis share the other. Scorer and floor take turns of 16 clients, and the middle
+one of each figure is told; other numbers of clients have one turn each. Images a core second are images by the scorer's
+own CPU time, user and system. A machine that shares its cores with others stretches that time too, and never shortens
+it: the best turn is told beside.
 
-Half load is measured in three stretches, and the floor at the same rate after each; the worst p99 is told beside. No page
-is answered before its lines are on disk, so that the slowest pages follow the slowest writes: of the log's writes in
-these stretches, how many took longer than 3 and than 10 ms is told too.
+Half load is measured in three stretches, and the floor at the same rate after each; the worst p99 is told beside. No
+page is answered before its lines are on disk, so that the slowest pages follow the slowest writes: of the log's writes
+in these stretches, how many took longer than 3 and than 10 ms is told too.
 """
 
 import json

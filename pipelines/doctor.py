@@ -51,6 +51,9 @@ def _look(what: str, check: Callable[[Settings], str], settings: Settings) -> Fi
         return Finding(what, True, check(settings))
     except (MarqueeError, OSError) as error:
         return Finding(what, False, str(error))
+    except Exception as error:
+        # Whatever one check meets, the others are told. What was raised may quote a password: its kind does not.
+        return Finding(what, False, f"this check failed by itself ({type(error).__name__}): please report it")
 
 
 def _python(settings: Settings) -> str:

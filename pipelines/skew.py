@@ -25,6 +25,7 @@ from pipelines.lake import Lake
 from pipelines.settings import Settings
 from pipelines.skew_cause import MEANING, TOLERANCE, Asked, Cause, explain
 from pipelines.table import DECISIONS
+from serving.status import VECTORS_UNAVAILABLE
 
 _FIRST, _SECOND = len(TITLE), len(TITLE) + len(FAMILIARITY)
 _WIDTH = _SECOND + len(ARTWORK)
@@ -106,12 +107,13 @@ def _causes(
     lengths = {name: np.asarray(pc.fill_null(pc.binary_length(served[name]), 0)) for name in _LENGTHS}
     other = (lengths["features"] != _WIDTH * 4) | ~np.isin(lengths["profile_features"], (0, len(PROFILE) * 4))
     other |= ~np.asarray(pc.equal(served["feature_service"], FEATURE_SERVICE))
-    not_read = lengths["profile_features"] == 0
+    profile_unread = lengths["profile_features"] == 0
+    vectors_unread = np.asarray(pc.fill_null(pc.equal(served["intent"], f"fallback:{VECTORS_UNAVAILABLE}"), False))
     found: list[Cause | None] = [Cause.OTHER_LAYOUT if odd else None for odd in other]
     for column, (part, (was, now)) in enumerate(pairs.items()):
-        of_profile = part in {"profile", "familiarity"}
+        unread = profile_unread if part in {"profile", "familiarity"} else vectors_unread
         differing = np.flatnonzero(~equal[:, column] & ~other)
-        asked = differing[~not_read[differing]] if of_profile else differing
+        asked = differing[~unread[differing]]
         view, key = _VIEWS[part]
         chosen = rows.take(pa.array(asked))
         question = Asked(chosen[key].combine_chunks(), times(chosen["decided_at"]), chosen["title_id"].combine_chunks())
@@ -129,7 +131,7 @@ def _served(settings: Settings, lake: Lake, batch: LoggedBatch) -> pa.Table:
     """Read the logged vectors of a batch's decisions, in its order; null where there are none."""
     ids = pa.array(batch.decision_ids, pa.string())
     intervals = intervals_of(batch.decided_at, settings.interval_hours)
-    columns = ["decision_id", "feature_service", *_LENGTHS]
+    columns = ["decision_id", "feature_service", "intent", *_LENGTHS]
     found = pa.concat_tables([
         lake.read(DECISIONS, each.start_at, each.end_at, columns=columns, where=pc.field("decision_id").isin(ids))
         for each in intervals

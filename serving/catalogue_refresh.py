@@ -13,8 +13,8 @@ class CatalogueRefresh:
     """Builds indices; the file is parsed and laid out again only when it has been replaced.
 
     A night's rows arrive view by view and batch by batch, and a reading may fall between. So vectors that are others
-    than before are taken once two readings in turn agree on them; the first ones of a file are taken at once. Until
-    they are read, what the file has kept of the one before it keeps its vectors.
+    than before are taken once two readings in turn agree on them; only the very first are taken at once. What a new
+    file has kept of the one before it keeps its vectors until then, and what is new in it is cold.
 
     `state` is how the last reading of the file went.
     """
@@ -64,9 +64,10 @@ class CatalogueRefresh:
             found = self._path.stat()
             stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
             if stamp != self._seen:
-                index = lay_out(read_catalogue(self._path)).with_vectors_of(self._index)
-                self._index, self._next, self._is_bare = index, None, True
-                self._seen = stamp
+                index = lay_out(read_catalogue(self._path))
+                # What the last reading found is still to be agreed with: a file may be replaced between any two.
+                self._next = None if self._next is None else index.with_vectors_of(self._next)
+                self._index, self._seen = index.with_vectors_of(self._index), stamp
         except FileNotFoundError as error:
             self.state = CatalogueState.MISSING
             raise no_catalogue(self._path) from error

@@ -24,14 +24,17 @@ class DaemonThreads(Executor):
     def __init__(self, n: int, name: str) -> None:
         self._n, self._name = n, name
         self._n_begun = 0
+        self._is_ended = False
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> "Future[_T]":
         """Do something on the next thread that is free.
 
         Raises:
-            RuntimeError: if there is no thread, and none can be begun.
+            RuntimeError: if there is no thread, and none can be begun; or after a shutdown.
         """
+        if self._is_ended:
+            raise RuntimeError(f"the threads of {self._name} were told to end")
         future: Future[_T] = Future()
         if self._n_begun < self._n:
             self._begin()
@@ -40,6 +43,7 @@ class DaemonThreads(Executor):
 
     def shutdown(self, wait: bool = False, *, cancel_futures: bool = False) -> None:
         """Let the threads end, each once it is done with what it does; nobody waits for them."""
+        self._is_ended = True
         if cancel_futures:
             while not self._tasks.empty():
                 task = self._tasks.get()

@@ -113,6 +113,10 @@ class EventLog:
         if segment is self._current:
             self.finish()
 
+    def refuse(self, lines: bytes) -> None:
+        """Say that these lines were not even tried, after others that failed: a probe tries for them too."""
+        self._refused_bytes += len(lines)
+
     def probe(self) -> None:
         """Write and remove a file, to see whether the log can be written, also what it last could not.
 

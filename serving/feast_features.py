@@ -212,13 +212,12 @@ def ask_online_server(settings: ScorerSettings) -> str:
         ContractError: if the configuration cannot be read or Feast refuses it.
         FeatureUnavailableError: if the server does not answer, and what to do about it.
     """
-    config = feature_store_config(settings)
-    where = str(config["online_store"].get("connection_string", ""))
-    if not where:
-        return f"none needed by {settings.feature_store_file}"
     from feast.infra.online_stores.helpers import get_online_store_from_config
 
-    opened = repo_config(config, settings.feature_repo.absolute())
+    opened = repo_config(feature_store_config(settings), settings.feature_repo.absolute())
+    where = str(getattr(opened.online_store, "connection_string", ""))
+    if not where:
+        return f"none needed by {settings.feature_store_file}"
     store = get_online_store_from_config(opened.online_store)
     kind = type(store).__name__
     if not isinstance(store, PackedOnlineStore):
@@ -238,7 +237,8 @@ def dead_store_errors() -> tuple[type[Exception], ...]:
     """List what an online store that is away raises: none of their clients' errors are `OSError`."""
     from redis.exceptions import RedisError
 
-    return (sqlite3.Error, RedisError, OSError, *_postgres_errors())
+    # Python spells a host's name for the resolver before it asks: a name that cannot be one is an error of Unicode.
+    return (sqlite3.Error, RedisError, OSError, UnicodeError, *_postgres_errors())
 
 
 def _postgres_errors() -> tuple[type[Exception], ...]:

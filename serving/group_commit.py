@@ -21,6 +21,9 @@ from serving.settings import Durability
 LOG_FAILED = "the event log failed"
 """What is told of an error that is none of a disk's; the log has it."""
 
+_LOOK_SECONDS = 0.001
+"""What the disk's answer is given to be heard in, where the event loop itself was held up: timers go before answers."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -123,8 +126,10 @@ class GroupCommit:
     async def probe(self) -> OSError | None:
         """Find out, within the budget, what keeps the log from being written, None where nothing does."""
         if self._probing is None or self._probing.done():  # of a disk that hangs only one thing is asked
-            loop = asyncio.get_running_loop()
-            self._probing = loop.run_in_executor(self._thread, self._writer.probe)
+            try:
+                self._probing = asyncio.get_running_loop().run_in_executor(self._thread, self._writer.probe)
+            except RuntimeError as error:
+                return _no_thread(error)
         await asyncio.wait([self._probing], timeout=self._budget_seconds)
         return self._probing.result() if self._probing.done() else self._too_slow()
 
@@ -154,7 +159,11 @@ class GroupCommit:
         if self._owed_since is None:
             self._owed_since = job.writes[0].since if job.writes else monotonic()
         self._watch()
-        self._thread.submit(self._work, asyncio.get_running_loop(), job)
+        try:
+            self._thread.submit(self._work, asyncio.get_running_loop(), job)
+        except RuntimeError as error:
+            failure = _no_thread(error)
+            self._go_on(job, [failure] * len(job.writes), failure)
 
     def _work(self, loop: asyncio.AbstractEventLoop, job: _Job) -> None:
         """Do a job; runs on the thread."""
@@ -202,7 +211,10 @@ class GroupCommit:
         """Give up when the oldest of those who wait has waited for the budget, wherever its lines are by then."""
         now, oldest = monotonic(), next(iter(self._working or self._waiting), None)
         left = self._budget_seconds - (now - oldest.since if oldest else 0.0)
-        self._late = asyncio.get_running_loop().call_later(max(left, 0.0), self._give_up)
+        self._late = asyncio.get_running_loop().call_later(max(left, 0.0), self._look_again)
+
+    def _look_again(self) -> None:
+        self._late = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._give_up)
 
     def _settle(self, errors: Sequence[OSError | None], failure: OSError | None) -> None:
         """Tell those who waited for a job what came of it; after a failure nobody's lines are tried before a tick."""
@@ -215,8 +227,9 @@ class GroupCommit:
             self._refuse(failure)
 
     def _give_up(self) -> None:
-        """Tell those who have waited too long so, and all behind them; the disk is waited for all the same."""
-        if self._working or self._waiting:
+        """Tell who has waited too long so, and all behind; the disk is waited for all the same."""
+        oldest = next(iter(self._working or self._waiting), None)
+        if oldest is not None and monotonic() - oldest.since >= self._budget_seconds:
             slow = self._too_slow()
             working, self._working = self._working, []
             _tell(working, [slow] * len(working))
@@ -231,6 +244,11 @@ class GroupCommit:
 
     def _too_slow(self) -> OSError:
         return TimeoutError(None, f"the disk took more than {self._budget_seconds:g} seconds")
+
+
+def _no_thread(error: RuntimeError) -> OSError:
+    _log.error("event log has no thread", error=str(error))
+    return OSError(None, LOG_FAILED)
 
 
 def _tell(writes: Sequence[_Write], errors: Sequence[OSError | None]) -> None:

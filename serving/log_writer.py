@@ -36,6 +36,8 @@ class LogWriter:
                     self._unsynced.add(segment)
                     outcomes.append(segment)
                     continue
+            else:
+                self._log.refuse(lines)
             outcomes.append(failure)
         return outcomes
 

@@ -82,11 +82,13 @@ class BudgetedLookup:
         return await self._in_thread(profile_id, at)
 
     async def _in_thread(self, profile_id: str, at: datetime) -> Lookup:
-        reading = asyncio.get_running_loop().run_in_executor(self._threads, look_up, self._features, profile_id, at)
         try:
+            reading = asyncio.get_running_loop().run_in_executor(self._threads, look_up, self._features, profile_id, at)
             return await asyncio.wait_for(reading, self._budget_seconds)
         except TimeoutError:
             return Lookup(failure="features_timeout")
+        except RuntimeError as error:  # there is no thread
+            return _failed(error)
 
     def close(self) -> None:
         """Let the threads end; one that hangs is not waited for."""

@@ -5,19 +5,24 @@ and wants a name that ends in `OnlineStore`, beside a config class of that name.
 extra `postgres`.
 """
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 import psycopg
 from feast.repo_config import FeastConfigBaseModel
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Composed, Identifier
 
+from models.error import ContractError
 from serving.packed_online_store import PackedOnlineStore, view_name
 from serving.packed_row import stamps
 
 _CHUNK = 5_000
 """Rows in one statement."""
+
+_PORTS = re.compile(r"[0-9,]*")
 
 T = TypeVar("T")
 
@@ -144,7 +149,26 @@ class _Held:
         self.connection.close()
 
 
+def _refuse_unreadable(connection_string: str) -> None:
+    """Refuse what libpq would take apart in wrong places: it quotes the parts, and one of them is a password then.
+
+    Raises:
+        ContractError: without quoting anything.
+    """
+    try:
+        told = conninfo_to_dict(connection_string)
+        is_readable = "@" not in str(told.get("host", "")) and _PORTS.fullmatch(str(told.get("port", "")))
+    except psycopg.Error:
+        is_readable = None
+    if not is_readable:
+        raise ContractError(
+            "the connection_string of PostgreSQL must be postgresql://user:password@host:port/name, where a password "
+            "has %40 for @, %2F for /, %23 for #, %3A for : and %25 for %, or words like host=… password='…'"
+        ) from None
+
+
 def _connect(settings: Any, *, hurried: bool) -> Any:
+    _refuse_unreadable(settings.connection_string)
     # libpq waits in whole seconds, two at the least, for a server that does not even refuse.
     options = f"-c statement_timeout={round(settings.lookup_timeout_ms)}" if hurried else ""
     return psycopg.connect(settings.connection_string, autocommit=True, connect_timeout=2, options=options)

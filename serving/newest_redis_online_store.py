@@ -7,6 +7,7 @@ for one Redis, not for Redis Cluster, where a script's keys would lie in differe
 Feast finds the class by its path and wants a name that ends in `OnlineStore`, beside a config class of that name.
 """
 
+import inspect
 import json
 import re
 from collections.abc import Sequence
@@ -26,6 +27,10 @@ from serving.redis_pipe import RedisPipe
 
 _CHUNK = 500
 """Keys in one command: Redis does nothing else meanwhile."""
+
+_OURS = {"self", "host", "port", "socket_timeout", "socket_connect_timeout", "retry"}
+_OPTIONS = frozenset(inspect.signature(Redis.__init__).parameters) - _OURS
+"""Of the client, but for those that are set here."""
 
 _PATTERN = re.compile(rb"[\\*?\[\]^-]")
 """What has a meaning of its own in a pattern of Redis."""
@@ -196,8 +201,8 @@ def _address(connection_string: str) -> dict[str, Any]:
     """Read `host:port,name=value,…`; a value is what JSON makes of it, or text.
 
     Raises:
-        ContractError: if the port is no number, or an option has no value, without quoting what may be a part of a
-            password.
+        ContractError: if the port is no number, or an option has no value or is none of the client's, without quoting
+            what may be a part of a password.
     """
     address, *options = connection_string.split(",")
     host, _, port = address.partition(":")
@@ -206,9 +211,10 @@ def _address(connection_string: str) -> dict[str, Any]:
     found: dict[str, Any] = {"host": host, "port": int(port or 6379)}
     for option in options:
         name, is_told, value = option.partition("=")
-        if not is_told:
+        if not is_told or name not in _OPTIONS:
             raise ContractError(
-                "the connection_string of Redis must be host:port,name=value,… without a comma in a value"
+                "the connection_string of Redis must be host:port,name=value,… without a comma in a value, and with "
+                "options of its client, such as password, username, db and ssl"
             )
         try:
             told = json.loads(value)

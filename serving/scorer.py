@@ -35,12 +35,12 @@ from serving.request import PageRequest
 from serving.seldom import Seldom
 from serving.settings import ScorerSettings
 from serving.stage import Laps, Stage
+from serving.status import VECTORS_UNAVAILABLE
 
 UNIFORM_VERSION = "uniform"
 DEFAULT_VERSION = "default"
 Asked = tuple[Lookup, PageRequest]
 _NOBODY = nullcontext()
-_UNREAD = "vectors_unavailable"
 _log = structlog.get_logger(__name__)
 
 
@@ -222,7 +222,7 @@ class Scorer:
             return None
         is_live = not (group.is_uniform or failure)
         guaranteed = _guaranteed(now, batch) if is_live and self._motif_factor < 1.0 else None
-        unread = "" if now.index.is_read else _UNREAD
+        unread = "" if now.index.is_read else VECTORS_UNAVAILABLE
         failures = [failure or lookup.failure or unread for lookup, _ in asked]
         return self._drawn(
             batch, [lookup for lookup, _ in asked], at, _Verdict(version, group.cells, pmf, failures, guaranteed), laps

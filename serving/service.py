@@ -168,7 +168,7 @@ class Service:
         policy, index, features = self.scorer.policy, self.scorer.index, self.scorer.features
         failure = self._log.failure
         state = features.state if isinstance(features, LateFeatures) else StoreState.OK
-        if state is StoreState.OK and not index.is_read:
+        if state is StoreState.OK and index.titles and not index.is_read:
             state = StoreState.UNREAD_YET
         return Readiness(
             ready=failure is None,

@@ -4,6 +4,9 @@ from enum import StrEnum
 
 import msgspec
 
+VECTORS_UNAVAILABLE = "vectors_unavailable"
+"""Why a page was decided on cold titles and artworks: their vectors were never read since the start."""
+
 
 class StoreState(StrEnum):
     """How a scorer stands with its feature store."""

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.error import SkewError
-from models.layout import PROFILE
+from models.layout import ARTWORK, PROFILE, TITLE
 from pipelines import steps
 from pipelines.feature_rows import VIEWS
 from pipelines.feature_tables import view_path
@@ -114,6 +114,17 @@ def test_pages_whose_profile_could_not_be_read_in_time_are_named_so(feast_world,
     skew = relog(online_after(feast_world, N_DAYS - 1), without_profile)
     assert set(skew.causes) == {Cause.NOT_READ}
     assert skew.causes[Cause.NOT_READ] == pytest.approx(1.0 - skew.share_equal_by_part["profile"])
+
+
+def test_pages_decided_before_any_vector_was_read_are_named_so(feast_world, relog):
+    def without_vectors(row: dict[str, Any]) -> None:
+        served = np.frombuffer(row["features"], "<f4").copy()
+        served[: len(TITLE)] = served[-len(ARTWORK) :] = 0.0
+        row.update(features=served.tobytes(), intent="fallback:vectors_unavailable")
+
+    skew = relog(online_after(feast_world, N_DAYS - 1), without_vectors)
+    assert set(skew.causes) == {Cause.NOT_READ}
+    assert skew.causes[Cause.NOT_READ] > 0.5
 
 
 def test_another_feature_service_or_length_is_another_layout(feast_world, relog):

@@ -75,7 +75,7 @@ def test_vectors_that_were_another_once_and_are_again_as_before_end_as_before(pa
         assert numbers(refresh.build()) == (1, 1, 1)
 
 
-def test_another_file_is_in_force_at_once_with_its_vectors_also_after_a_store_that_was_dead(path: Path) -> None:
+def test_another_file_is_in_force_at_once_and_its_vectors_once_two_readings_agree(path: Path) -> None:
     store = Store()
     refresh = CatalogueRefresh(path, store)
     n_before = len(refresh.build().titles)
@@ -90,8 +90,32 @@ def test_another_file_is_in_force_at_once_with_its_vectors_also_after_a_store_th
     n_artworks_before = sum(len(entry.artworks) for entry in list(kept.titles.values())[:n_before])
     assert kept.artwork_vectors[:, 0].nonzero()[0].tolist() == list(range(n_artworks_before))
     store.is_dead, store.numbers = False, {"titles": 3, "artworks": 3}
+    assert numbers(refresh.build()) == (1, 1, 1), "seen once"
     found = refresh.build()
     assert (len(found.titles), numbers(found)) == (5, (3, 3, 3))
+    assert found.title_vectors[:5].all()
+
+
+def test_a_file_that_is_replaced_while_a_night_arrives_puts_no_half_of_it_in_force(path: Path) -> None:
+    store = Store()
+    refresh = CatalogueRefresh(path, store)
+    refresh.build()
+    store.numbers["titles"] = 2
+    write_catalogue(example_catalogue(4), path)
+    assert numbers(refresh.build()) == (1, 1, 1)
+    store.numbers["artworks"] = 2
+    assert numbers(refresh.build()) == (1, 1, 1)
+    assert numbers(refresh.build()) == (2, 2, 2)
+
+
+def test_a_file_that_is_replaced_between_any_two_readings_keeps_no_vectors_out(path: Path) -> None:
+    store = Store()
+    refresh = CatalogueRefresh(path, store)
+    refresh.build()
+    store.numbers = {"titles": 2, "artworks": 2}
+    for expected in (1, 2, 2):
+        write_catalogue(example_catalogue(), path)
+        assert numbers(refresh.build()) == (expected,) * 3
 
 
 def test_a_dead_store_between_two_readings_changes_nothing(path: Path) -> None:

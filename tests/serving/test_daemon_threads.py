@@ -56,3 +56,11 @@ def test_a_shutdown_cancels_what_has_not_begun_and_ends_the_threads() -> None:
     while any(thread.name == "shut" for thread in threading.enumerate()):
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def test_what_comes_after_a_shutdown_is_refused() -> None:
+    threads = DaemonThreads(1, "ended")
+    assert threads.submit(len, "abc").result(10) == 3
+    threads.shutdown()
+    with pytest.raises(RuntimeError, match="threads of ended were told to end"):
+        threads.submit(len, "abc")

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import repeat
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from serving import segment_file
 from serving.event_log import EventLog
@@ -171,3 +173,52 @@ def test_of_a_disk_that_hangs_only_one_thing_is_asked(tmp_path: Path, monkeypatc
         await log.close()
 
     asyncio.run(probe())
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_loop_that_was_held_up_does_not_blame_the_disk(
+    tmp_path: Path, loop_factory: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    async def hold_up() -> None:
+        log = GroupCommit(EventLog(tmp_path), budget_ms=200)
+        await log.append([impression(0)], NOW)
+        for n in range(1, 4):
+            waiting = asyncio.ensure_future(log.append([impression(n)], NOW))
+            await asyncio.sleep(0.001)
+            time.sleep(0.5)
+            await waiting
+        await log.close()
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(hold_up())
+    assert logged_events(tmp_path) == [impression(n) for n in range(4)]
+
+
+def test_who_comes_late_in_a_long_closing_has_a_budget_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, is_closing = threading.Event(), threading.Event()
+    real = segment_file._sync_file
+
+    def slow(descriptor: int) -> None:
+        is_closing.set()
+        gate.wait(20)
+        real(descriptor)
+
+    async def come_late() -> None:
+        log = GroupCommit(EventLog(tmp_path, segment_seconds=1), budget_ms=2_000)
+        await log.append([impression(1)], NOW)
+        monkeypatch.setattr(segment_file, "_sync_file", slow)
+        await log.tick(NOW + timedelta(seconds=1))
+        await asyncio.to_thread(is_closing.wait, 20)
+        await asyncio.sleep(1.5)
+        late = asyncio.ensure_future(log.append([impression(2)], NOW + timedelta(seconds=1)))
+        await asyncio.sleep(1.0)
+        assert not late.done(), "the disk's budget is over, and not this one's"
+        gate.set()
+        await late
+        assert log.failure is None
+        await log.close()
+
+    asyncio.run(come_late())
+    assert logged_events(tmp_path) == [impression(1), impression(2)]

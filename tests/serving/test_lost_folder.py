@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from models.event import encode_lines
 from serving import segment_file
 from serving.event_log import EventLog
 from serving.group_commit import GroupCommit
@@ -66,6 +67,29 @@ def test_a_disk_with_room_for_less_than_was_refused_is_not_well(tmp_path: Path) 
     with small_disk(tmp_path / "disk") as disk:
         asyncio.run(append_all(disk))
         assert logged_events(disk / "events") == [impression(0), *many]
+
+
+def test_a_disk_with_room_for_the_first_of_what_was_refused_and_no_more_is_not_well(tmp_path: Path) -> None:
+    part = [impression(n) for n in range(100)]
+
+    async def append_all(disk: Path) -> None:
+        log = GroupCommit(EventLog(disk / "events"))
+        await log.append([impression(0)], NOW)
+        with (disk / "ballast").open("wb", buffering=0) as ballast:
+            n_bytes = os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize
+            ballast.write(bytes(n_bytes))
+            refused = await asyncio.gather(*(log.append(part, NOW) for _ in range(10)), return_exceptions=True)
+            assert [type(each) for each in refused] == [OSError] * 10
+            ballast.truncate(n_bytes - 3 * len(encode_lines(part)))
+            await log.tick(NOW)
+            assert log.failure is not None
+            ballast.truncate(0)
+            await log.tick(NOW)
+            assert log.failure is None
+        await log.close()
+
+    with small_disk(tmp_path / "disk") as disk:
+        asyncio.run(append_all(disk))
 
 
 def test_a_disk_that_finds_out_at_the_sync_that_it_is_full_is_not_well_until_there_is_room(

@@ -110,6 +110,20 @@ def test_a_redis_that_says_nothing_costs_the_time_out_whoever_gave_up_before() -
     asyncio.run(wait())
 
 
+def test_a_redis_that_says_nothing_while_it_is_connected_to_costs_a_page_no_more_than_a_reading() -> None:
+    async def wait() -> float:
+        with socket.create_server(("127.0.0.1", 0), backlog=8) as silent:
+            port = silent.getsockname()[1]
+            pipe = RedisPipe("127.0.0.1", port, timeout_seconds=0.05, password="unheard")
+            began = time.monotonic()
+            with pytest.raises(RedisTimeoutError, match=r"more than 0\.05 seconds"):
+                await _read(pipe, 1)
+            return time.monotonic() - began
+
+    # The least of three: connecting alone may take a second.
+    assert min(asyncio.run(wait()) for _ in range(3)) < 0.7
+
+
 def test_an_answer_that_came_while_the_loop_was_held_up_is_no_late_one(redis_program: str, tmp_path: Path) -> None:
     port = free_port()
 
@@ -240,7 +254,9 @@ def test_a_password_is_sent_as_it_is_written(password: str) -> None:
     }
 
 
-@pytest.mark.parametrize("connection_string", ["localhost:secret", "localhost:6379,password=a,secret"])
+@pytest.mark.parametrize(
+    "connection_string", ["localhost:secret", "localhost:6379,password=a,secret", "localhost:6379,password=a,secret=b"]
+)
 def test_an_address_that_cannot_be_read_is_refused_without_telling_a_password(connection_string: str) -> None:
     with pytest.raises(ContractError, match="connection_string of Redis must") as raised:
         _address(connection_string)

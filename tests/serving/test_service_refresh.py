@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.catalogue import Catalogue
 from models.error import FeatureUnavailableError, NotAppliedError
 from models.layout import TITLE
 from serving.catalogue_file import write_catalogue
@@ -92,6 +93,14 @@ def test_a_store_that_is_dead_at_the_start_leaves_every_title_cold_and_is_read_w
         assert server.service.scorer.index.title_vectors.any()
         page = server.client.post("/v1/pages", json=PAGE).json()
         assert {decision["intent"] for decision in page["decisions"]} == {"live"}
+
+
+def test_a_catalogue_without_titles_has_no_vectors_to_wait_for(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    write_catalogue(Catalogue((), ()), settings.catalogue_path)
+    with running(settings) as server:
+        told = readiness(server)[1]
+        assert (told["catalogue"], told["features"], told["n_titles"]) == (CatalogueState.OK, StoreState.OK, 0)
 
 
 def test_an_artwork_that_is_withdrawn_is_gone_without_a_feature_store_and_the_others_keep_their_vectors(
