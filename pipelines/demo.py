@@ -67,6 +67,9 @@ def run_demo(settings: Settings, *, n_days: int, n_pages_a_day: int, fresh: bool
         report = write_report(settings, found, audit, truth)
         show_round(found, audit, report, truth)
     show_example(settings, plan.first_at, plan.first_at + timedelta(days=plan.n_days))
+    console.print(
+        f"Every `marquee` command looks at this home after: export MARQUEE_HOME={settings.home}", soft_wrap=True
+    )
     if serve:
         serve_until_interrupted(settings, console)
 

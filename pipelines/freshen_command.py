@@ -3,10 +3,14 @@
 import signal
 import threading
 
+import structlog
+
 from pipelines.freshen import freshen
 from pipelines.settings import Settings
 from serving.feature_store import apply_feature_repo
 from serving.log_setup import log_to_stderr
+
+_log = structlog.get_logger(__name__)
 
 
 def run(settings: Settings) -> None:
@@ -18,6 +22,8 @@ def run(settings: Settings) -> None:
     log_to_stderr()
     apply_feature_repo(settings)
     stop = threading.Event()
+    _log.info("following the event log until Ctrl-C", events=str(settings.events_dir))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     freshen(settings, stop)
+    _log.info("ended")

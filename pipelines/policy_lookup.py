@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from models.bundle import UNIFORM, read_bundle, read_manifest, read_pointer
 from models.error import BundleError, ContractError
@@ -69,8 +70,9 @@ def _bundle(settings: Settings, name: str) -> tuple[str, str]:
         return found.bundle_version, found.bundle_root
     if _is_published(settings, name):
         return name, settings.policies_url
-    known = [UNIFORM, FALLBACK, CHAMPION, LIVE, *(sorted(newest.versions) if newest else ())]
-    raise ContractError(f"a policy must be one of {known} or the version of a bundle, got {name!r}")
+    known = list(dict.fromkeys((UNIFORM, FALLBACK, CHAMPION, LIVE, *(sorted(newest.versions) if newest else ()))))
+    close = "".join(f": is {each} meant?" for each in get_close_matches(name, known, n=1))
+    raise ContractError(f"a policy must be {', '.join(known)} or the version of a bundle, got {name!r}{close}")
 
 
 def _is_published(settings: Settings, name: str) -> bool:

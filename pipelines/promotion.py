@@ -112,10 +112,10 @@ def promote(
     return version
 
 
-def publish(settings: Settings, evaluation_uri: str, version: str) -> Pointer:
+def publish(settings: Settings, evaluation_uri: str, version: str, *, by_hand: bool = False) -> Pointer:
     """Copy a bundle of this round to where scorers look, prove it there, and move the pointer; the last step of all.
 
-    Publishing the live version again changes nothing.
+    Publishing the live version again changes nothing. `by_hand`, that a person asks, is what the record says.
 
     Raises:
         StaleModelError: if the live policy learned from newer data, or a rollback withdrew this one; the pointer stays.
@@ -135,7 +135,13 @@ def publish(settings: Settings, evaluation_uri: str, version: str) -> Pointer:
         move_pointer(settings.policies_url, pointer)
     elif live is not None:
         pointer = live
-    done = Change(kind=Kind.PUBLICATION, version=version, replaced=pointer.previous or UNIFORM, at=pointer.published_at)
+    done = Change(
+        kind=Kind.PUBLICATION,
+        version=version,
+        replaced=pointer.previous or UNIFORM,
+        at=pointer.published_at,
+        by_hand=by_hand,
+    )
     keep_change(settings, done, is_new=is_new)
     return pointer
 
@@ -161,7 +167,7 @@ def promote_by_hand(settings: Settings, name: str, *, unproven: bool = False) ->
 
 
 def publish_champion(settings: Settings) -> Pointer:
-    """Publish the registry's champion.
+    """Publish the registry's champion, by hand.
 
     Raises:
         ContractError: if there is no champion.
@@ -172,7 +178,7 @@ def publish_champion(settings: Settings) -> Pointer:
     if champion is None:
         raise ContractError(f"there is no champion to publish in {settings.registry_uri}")
     version = champion.bundle_version
-    return publish(settings, round_uri_with(settings, champion.as_of, version), version)
+    return publish(settings, round_uri_with(settings, champion.as_of, version), version, by_hand=True)
 
 
 def _unless_withdrawn(settings: Settings, verdict: Verdict, version: str) -> Verdict:

@@ -7,6 +7,7 @@ never reaches them. MLflow takes seconds to import, and is imported at the first
 import fcntl
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -160,6 +161,8 @@ def _open(uri: str) -> Any:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    # MLflow's models, when they are first configured: nothing that who reads a command's output could do.
+    warnings.filterwarnings("ignore", "The ``noload`` loader strategy is deprecated")
     with _alone(uri):
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_registered_models(max_results=1)

@@ -98,6 +98,10 @@ def test_policies_go_by_role_candidate_or_version(settings: Settings, versions: 
     assert {named(name) for name in ("vw-epsilon", versions["vw-epsilon"])} == {versions["vw-epsilon"]}
     # the built-in comes before the round's candidate of that name
     assert named("best-artwork") == "best-artwork"
+    with pytest.raises(
+        ContractError, match=r"must be uniform, best-artwork, .*got 'vw-epsilom': is vw-epsilon meant\?"
+    ):
+        named("vw-epsilom")
     # a published bundle is found where scorers look, though the registry be lost
     lost = settings.model_copy(update={"registry_url": f"{settings.registry_url}-lost"})
     assert find_policy(lost, versions["best-artwork"], UniformPolicy).name == versions["best-artwork"]
@@ -138,7 +142,7 @@ def test_the_training_sets_that_candidates_learn_from_are_left_alone(
         (
             "oracle",
             "uniform",
-            r"one of \['uniform', 'best-artwork', 'champion', 'live', 'best-artwork', 'vw-epsilon'\]",
+            "must be uniform, best-artwork, champion, live, vw-epsilon or the version of a bundle, got 'oracle'$",
         ),
         ("../x", "uniform", "got '../x'"),
     ],

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from evaluation.gate import Ruling
 from models.error import ContractError, NotApprovedError
-from pipelines.change import changes
+from pipelines.change import Kind, changes
 from pipelines.cli import app, main
 from pipelines.known_policy import KnownPolicy, known_policies
 from pipelines.promotion import judge_candidates, promote_by_hand, publish_champion
@@ -66,6 +66,8 @@ def test_a_candidate_of_the_newest_round_is_promoted_by_its_name(settings: Setti
     let_through(settings, evaluation, "vw-epsilon")
     assert promote_by_hand(settings, "vw-epsilon") == versions["vw-epsilon"]
     assert publish_champion(settings).version == versions["vw-epsilon"]
+    last = changes(settings)[-1]
+    assert (last.kind, last.version, last.by_hand) == (Kind.PUBLICATION, versions["vw-epsilon"], True)
     assert known(settings, versions["vw-epsilon"]).is_live
 
 

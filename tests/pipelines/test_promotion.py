@@ -246,7 +246,7 @@ def test_every_change_of_the_live_policy_leaves_one_record(settings: Settings, r
     done = changes(settings)[past:]
     assert [(each.kind, each.version, each.by_hand) for each in done[-5:]] == [
         (Kind.PROMOTION, second, False), (Kind.PUBLICATION, second, False), (Kind.ROLLBACK, first, True),
-        (Kind.PROMOTION, second, True), (Kind.PUBLICATION, second, False),
+        (Kind.PROMOTION, second, True), (Kind.PUBLICATION, second, True),
     ]  # fmt: skip
     assert (len(done), done[-1].replaced) == (7, first)
     written = sorted(settings.reports_dir.glob("changes/*"))
