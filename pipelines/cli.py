@@ -211,6 +211,18 @@ def status(
 
 
 @app.command()
+def settings(as_json: AsJson = False) -> None:
+    """List every setting: its variable, its value here, and what it is."""
+    from pipelines.settings_table import all_settings, show_settings
+
+    found = all_settings(Settings())
+    if as_json:
+        show(found, as_json)
+    else:
+        show_settings(found)
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check everything that Marquee relies on and say what is wrong."""
     from pipelines.doctor import examine

@@ -35,8 +35,8 @@ class ScorerSettings(BaseSettings):
         description="a join of training sets takes no more, and spills to HOME/feast/spill",
     )
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=0, le=65535)
+    host: str = Field(default="127.0.0.1", description="the address that a scorer listens on")
+    port: int = Field(default=8080, ge=0, le=65535, description="and its port")
     start_seconds: float = Field(
         default=10.0, gt=0, description="a start waits no longer for each step; what hangs goes on beside the pages"
     )
