@@ -153,7 +153,7 @@ def test_commands_by_hand_each_do_what_they_say(place: Place, home: Settings) ->
     assert pointer is not None
     assert pointer.is_uniform
     assert [(change.kind, change.by_hand) for change in changes(home)] == [
-        (Kind.PROMOTION, True), (Kind.PUBLICATION, False), (Kind.ROLLBACK, True),
+        (Kind.PROMOTION, True), (Kind.PUBLICATION, True), (Kind.ROLLBACK, True),
     ]  # fmt: skip
 
 
