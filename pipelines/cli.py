@@ -19,6 +19,7 @@ from pipelines.option import AsJson, AsOf, Day, From, Until, utc
 from pipelines.policy_command import evaluate, explain, policies, promote, publish, rollback
 from pipelines.presentation import Progress, show, warn
 from pipelines.settings import Settings
+from serving.settings import variable_of
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Artwork personalization, from event log to scorer.")
 imports = typer.Typer(no_args_is_help=True, help="Bring a real log in through the same door as Marquee's own.")
@@ -34,7 +35,7 @@ def main() -> None:
         raise SystemExit(1 if isinstance(error, NotApprovedError) else 2) from error
     except ValidationError as error:
         for problem in error.errors():
-            warn(f"MARQUEE_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}, got {problem['input']!r}")
+            warn(f"{variable_of('_'.join(map(str, problem['loc'])))}: {problem['msg']}, got {problem['input']!r}")
         raise SystemExit(2) from error
 
 

@@ -8,7 +8,7 @@ import msgspec
 from pydantic import AwareDatetime, Field, SecretStr, field_validator
 
 from pipelines.cron import interval_cron
-from serving.settings import ScorerSettings
+from serving.settings import ScorerSettings, variable_of
 
 
 class Settings(ScorerSettings):
@@ -125,6 +125,6 @@ def environment_of(settings: Settings) -> dict[str, str]:
     values = settings.model_dump(mode="json", exclude_none=True)
     values |= {name: found.get_secret_value() for name, found in settings if isinstance(found, SecretStr)}
     return {
-        f"MARQUEE_{name.upper()}": value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        variable_of(name): value if isinstance(value, str) else msgspec.json.encode(value).decode()
         for name, value in values.items()
     }

@@ -10,6 +10,7 @@ from rich.table import Table
 from pipelines.presentation import out
 from pipelines.settings import Settings, environment_of
 from serving.feature_store import referred_variables
+from serving.settings import variable_of
 from serving.variable import setting_variables
 
 _HIDDEN = "(set, not shown)"
@@ -29,7 +30,7 @@ def all_settings(settings: Settings) -> list[Setting]:
     spelled, defaults = environment_of(settings), environment_of(Settings.model_construct())
     found = []
     for name, field in Settings.model_fields.items():
-        variable = f"MARQUEE_{name.upper()}"
+        variable = variable_of(name)
         value, default = spelled.get(variable, ""), defaults.get(variable, "")
         # A URL may hold a password before its host.
         is_secret = isinstance(getattr(settings, name), SecretStr) or ("://" in value and "@" in value)

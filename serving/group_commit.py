@@ -209,9 +209,13 @@ class GroupCommit:
 
     def _watch(self) -> None:
         """Give up when the oldest of those who wait has waited for the budget, wherever its lines are by then."""
-        now, oldest = monotonic(), next(iter(self._working or self._waiting), None)
-        left = self._budget_seconds - (now - oldest.since if oldest else 0.0)
+        left = self._budget_seconds - self._waited_seconds()
         self._late = asyncio.get_running_loop().call_later(max(left, 0.0), self._look_again)
+
+    def _waited_seconds(self) -> float:
+        """Tell how long the oldest of those who wait has waited; 0 where nobody does."""
+        oldest = next(iter(self._working or self._waiting), None)
+        return monotonic() - oldest.since if oldest else 0.0
 
     def _look_again(self) -> None:
         self._late = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._give_up)
@@ -228,8 +232,7 @@ class GroupCommit:
 
     def _give_up(self) -> None:
         """Tell who has waited too long so, and all behind; the disk is waited for all the same."""
-        oldest = next(iter(self._working or self._waiting), None)
-        if oldest is not None and monotonic() - oldest.since >= self._budget_seconds:
+        if self._waited_seconds() >= self._budget_seconds:
             slow = self._too_slow()
             working, self._working = self._working, []
             _tell(working, [slow] * len(working))

@@ -88,3 +88,8 @@ class ScorerSettings(BaseSettings):
     def policies_url(self) -> str:
         """Where bundles and the pointer to the live one are."""
         return self.policy_url or (self.home / "policies").absolute().as_uri()
+
+
+def variable_of(name: str) -> str:
+    """Spell a setting as the environment variable that it is read from."""
+    return f"{ScorerSettings.model_config['env_prefix']}{name.upper()}"

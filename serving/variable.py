@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 from serving.feature_store import referred_variables
-from serving.settings import ScorerSettings
+from serving.settings import ScorerSettings, variable_of
 
 
 def setting_variables(settings: ScorerSettings) -> set[str]:
     """Spell every setting as its environment variable."""
-    return {f"{_prefix(settings)}{name.upper()}" for name in type(settings).model_fields}
+    return {variable_of(name) for name in type(settings).model_fields}
 
 
 def unknown_variables(settings: ScorerSettings, environment: Iterable[str], also: Collection[str] = ()) -> list[str]:
@@ -18,7 +18,7 @@ def unknown_variables(settings: ScorerSettings, environment: Iterable[str], also
     Args: environment, the names that are set; also, what is read beside the settings and what configurations of the
     feature store refer to.
     """
-    prefix = _prefix(settings)
+    prefix = variable_of("")
     known = setting_variables(settings) | set(also)
     for path in settings.feature_repo.glob("*.yaml"):
         known |= referred_variables(path)
@@ -30,7 +30,3 @@ def unknown_variables(settings: ScorerSettings, environment: Iterable[str], also
             closest = get_close_matches(rest, by_rest, n=1)
             told.append(f"{name} is read by nothing{f': is {by_rest[closest[0]]} meant?' if closest else ''}")
     return told
-
-
-def _prefix(settings: ScorerSettings) -> str:
-    return str(settings.model_config.get("env_prefix", ""))
