@@ -171,7 +171,8 @@ def _serving(home: ServeHome, command: list[str]) -> Iterator[_Server]:
         until(server.is_ready, "the server is ready", _START_SECONDS)
         os.sched_setaffinity(process.pid, {_cores()[0]})
         for thread in os.listdir(f"/proc/{process.pid}/task"):  # noqa: PTH208
-            os.sched_setaffinity(int(thread), {_cores()[0]})
+            with suppress(ProcessLookupError):  # it ended since
+                os.sched_setaffinity(int(thread), {_cores()[0]})
         yield server
     except MarqueeError as error:
         said = (home.settings.home / "server.log").read_text()[-2000:]
