@@ -38,16 +38,25 @@ def read_withdrawal(root_url: str, version: str) -> Withdrawal | None:
     Raises:
         BundleError: if that cannot be read.
     """
+    found = last_withdrawal(root_url, version)
+    return found if found is not None and found.lifted_at is None else None
+
+
+def last_withdrawal(root_url: str, version: str) -> Withdrawal | None:
+    """Tell when a version was last withdrawn, though it may have been let in again; None where it never was.
+
+    Raises:
+        BundleError: if that cannot be read.
+    """
     if not is_plain(version):
         raise BundleError(f"not the version of a bundle: {version!r}")
     text = Folder(root_url).read(_path(version))
     if text is None:
         return None
     try:
-        found = msgspec.json.decode(text, type=Withdrawal)
+        return msgspec.json.decode(text, type=Withdrawal)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BundleError(f"withdrawal {root_url}/{_path(version)} cannot be read: {error}") from error
-    return found if found.lifted_at is None else None
 
 
 def refuse_withdrawn(root_url: str, version: str) -> None:

@@ -24,6 +24,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A version took the place of another as champion or live policy; `by_hand` says that a person asked for it.
 
     `unproven` says that the person asked although the gate had let the version through in no round.
+    `withdrawn_at` is when a rollback last took a version out of service that was promoted all the same, or again since.
     `passed_over` has the versions that a rollback would have gone back to but could not trust, each with why.
     """
 
@@ -33,6 +34,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     by_hand: bool = False
     unproven: bool = False
+    withdrawn_at: datetime | None = None
     passed_over: dict[str, str] = {}
 
 

@@ -91,7 +91,11 @@ def promote(
     """Make a policy that the gate let through the champion, by hand and with a record; `marquee publish` is next."""
     from pipelines.promotion import promote_by_hand
 
-    show({"champion": promote_by_hand(Settings(), policy, unproven=unproven)}, as_json)
+    done = promote_by_hand(Settings(), policy, unproven=unproven)
+    if done.withdrawn_at is not None:
+        since = done.withdrawn_at.isoformat(timespec="seconds")
+        warn(f"{done.champion} was withdrawn by a rollback at {since}; it is let in again by hand")
+    show(done, as_json)
 
 
 def publish(as_json: AsJson = False) -> None:

@@ -26,7 +26,7 @@ from models.bundle import (
 from models.error import BundleError, ContractError, NotApprovedError, StaleModelError
 from models.manifest import is_plain, path_of
 from models.storage import Folder
-from models.withdrawal import lift, read_withdrawal, refuse_withdrawn, why_withdrawn
+from models.withdrawal import last_withdrawal, lift, read_withdrawal, refuse_withdrawn, why_withdrawn
 from pipelines.account import gate_rules, keep_audit, look_of, own_audits, verdicts_of
 from pipelines.change import Change, Kind, keep_change
 from pipelines.part import write_whole
@@ -44,6 +44,14 @@ class Judgement:
     audit: AuditRecord
     path: Path
     version: str | None
+
+
+class Promoted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The champion by hand; of one that a rollback withdrew, when it last did, and when a person let it in again."""
+
+    champion: str
+    withdrawn_at: datetime | None = None
+    lifted_at: datetime | None = None
 
 
 def judge_candidates(settings: Settings, evaluation_uri: str) -> Judgement:
@@ -96,6 +104,7 @@ def promote(
     found, at = _round_of(evaluation_uri, version), datetime.now(UTC)
     manifest, live = read_manifest(found.candidates_url, version), read_pointer(settings.policies_url)
     refuse_older(live, Pointer.to(manifest, published_at=at, previous=None))
+    withdrawal = last_withdrawal(settings.policies_url, version)
     registry = Registry(settings.registry_uri)
     former = registry.champion()
     if not by_hand:
@@ -106,7 +115,13 @@ def promote(
     if by_hand:
         lift(settings.policies_url, version, at=at)
     done = Change(
-        kind=Kind.PROMOTION, version=version, replaced=crowned.replaced, at=at, by_hand=by_hand, unproven=unproven
+        kind=Kind.PROMOTION,
+        version=version,
+        replaced=crowned.replaced,
+        at=at,
+        by_hand=by_hand,
+        unproven=unproven,
+        withdrawn_at=withdrawal.withdrawn_at if withdrawal else None,
     )
     keep_change(settings, done, is_new=former is None or former.bundle_version != version)
     return version
@@ -146,7 +161,7 @@ def publish(settings: Settings, evaluation_uri: str, version: str, *, by_hand: b
     return pointer
 
 
-def promote_by_hand(settings: Settings, name: str, *, unproven: bool = False) -> str:
+def promote_by_hand(settings: Settings, name: str, *, unproven: bool = False) -> Promoted:
     """Make a policy that the gate once let through the champion, whether or not it was the best of its round.
 
     Args: name, a candidate's of the newest round, or a registered version; unproven, whether a person answers for one
@@ -156,6 +171,7 @@ def promote_by_hand(settings: Settings, name: str, *, unproven: bool = False) ->
         NotApprovedError: if no verdict on record promotes it, and nobody answers for it.
         ContractError: naming what there is, if there is none of that name; or if its round is gone.
         StaleModelError: if the live policy learned from newer data.
+        BundleError: if it cannot be told whether a rollback withdrew it; the champion stays.
     """
     found = _named(settings, name)
     version = found.bundle_version
@@ -163,7 +179,11 @@ def promote_by_hand(settings: Settings, name: str, *, unproven: bool = False) ->
     why = _why_unapproved(settings, found)
     if why and not unproven:
         raise NotApprovedError(f"{version} can be promoted once the gate lets it through: {why}")
-    return promote(settings, evaluation_uri, version, by_hand=True, unproven=bool(why))
+    promote(settings, evaluation_uri, version, by_hand=True, unproven=bool(why))
+    withdrawal = last_withdrawal(settings.policies_url, version)
+    if withdrawal is None:
+        return Promoted(champion=version)
+    return Promoted(champion=version, withdrawn_at=withdrawal.withdrawn_at, lifted_at=withdrawal.lifted_at)
 
 
 def publish_champion(settings: Settings) -> Pointer:

@@ -64,7 +64,7 @@ def test_before_the_first_training_there_is_nothing_and_looking_makes_nothing(tm
 def test_a_candidate_of_the_newest_round_is_promoted_by_its_name(settings: Settings, rounds: Rounds) -> None:
     evaluation, versions = rounds[2]
     let_through(settings, evaluation, "vw-epsilon")
-    assert promote_by_hand(settings, "vw-epsilon") == versions["vw-epsilon"]
+    assert promote_by_hand(settings, "vw-epsilon").champion == versions["vw-epsilon"]
     assert publish_champion(settings).version == versions["vw-epsilon"]
     last = changes(settings)[-1]
     assert (last.kind, last.version, last.by_hand) == (Kind.PUBLICATION, versions["vw-epsilon"], True)
@@ -91,7 +91,7 @@ def test_a_person_may_answer_for_what_no_verdict_promotes_and_the_record_says_so
     settings: Settings, rounds: Rounds
 ) -> None:
     evaluation, versions = rounds[2]
-    assert promote_by_hand(settings, "vw-epsilon", unproven=True) == versions["vw-epsilon"]
+    assert promote_by_hand(settings, "vw-epsilon", unproven=True).champion == versions["vw-epsilon"]
     last = changes(settings)[-1]
     assert (last.version, last.by_hand, last.unproven) == (versions["vw-epsilon"], True, True)
     let_through(settings, evaluation, "best-artwork")

@@ -6,17 +6,21 @@ from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from evaluation.audit import decode_audit
 from models.bundle import read_bundle, read_manifest, read_pointer
 from models.error import BundleError, ContractError, MarqueeError, NotReadyError, StaleModelError, WithdrawnModelError
+from models.withdrawal import read_withdrawal
 from pipelines.change import Kind, changes
-from pipelines.promotion import judge_candidates, promote, promote_by_hand, publish, publish_champion
+from pipelines.cli import app
+from pipelines.promotion import Promoted, judge_candidates, promote, promote_by_hand, publish, publish_champion
 from pipelines.registry import Registry
 from pipelines.replay import evaluate_candidates, read_round, round_uri, round_uri_with
 from pipelines.rollback import rollback
-from pipelines.settings import Settings
+from pipelines.settings import Settings, environment_of
 from pipelines.training import candidate_names, choose_as_of, train_candidate
 from pipelines.training_set import Side, build_training_set, iter_training_batches
 from tests.pipelines.feature_world import day
@@ -231,6 +235,48 @@ def test_what_a_rollback_withdrew_comes_back_by_hand_alone(settings: Settings, r
 
     promote_by_hand(settings, version)
     assert publish_champion(settings).before == (before,)
+
+
+def test_whoever_promotes_what_a_rollback_withdrew_is_told_and_so_is_who_reads_the_record(
+    settings: Settings, rounds: Rounds
+) -> None:
+    go_live(settings, rounds, 1, "best-artwork")
+    version = go_live(settings, rounds, 2, "vw-epsilon")
+    assert changes(settings)[-2].withdrawn_at is None
+    rollback(settings)
+    withdrawal = read_withdrawal(settings.policies_url, version)
+    assert withdrawal is not None
+    withdrawn_at = withdrawal.withdrawn_at
+
+    for _ in range(2):  # the second changes nothing, and says no less
+        done = CliRunner().invoke(app, ["promote", version, "--json"], env=environment_of(settings))
+        assert done.exit_code == 0, done.output
+        told = msgspec.json.decode(done.stdout, type=Promoted)
+        assert (told.champion, told.withdrawn_at) == (version, withdrawn_at)
+        since = withdrawn_at.isoformat(timespec="seconds")
+        assert f"marquee: {version} was withdrawn by a rollback at {since}; it is let in again" in done.stderr
+        (last,) = (each for each in changes(settings)[-1:] if each.kind is Kind.PROMOTION)
+        assert (last.version, last.by_hand, last.withdrawn_at) == (version, True, withdrawn_at)
+
+    other = CliRunner().invoke(app, ["promote", "best-artwork", "--unproven"], env=environment_of(settings))
+    assert other.exit_code == 0, other.output
+    assert "withdrawn" not in other.output
+    assert changes(settings)[-1].withdrawn_at is None
+
+
+def test_where_nobody_can_tell_whether_a_rollback_withdrew_a_version_the_champion_stays(
+    settings: Settings, rounds: Rounds, tmp_path: Path
+) -> None:
+    champion = go_live(settings, rounds, 1, "uniform")
+    version = rounds[2][1]["vw-epsilon"]
+    garbled = tmp_path / "policies" / "withdrawn" / f"{version}.json"
+    garbled.parent.mkdir(exist_ok=True)
+    garbled.write_text("{")
+    with pytest.raises(BundleError, match="cannot be read"):
+        promote_by_hand(settings, version, unproven=True)
+    found = Registry(settings.registry_uri).champion()
+    assert found is not None
+    assert found.bundle_version == champion
 
 
 def test_every_change_of_the_live_policy_leaves_one_record(settings: Settings, rounds: Rounds) -> None:
