@@ -18,6 +18,7 @@ from pipelines.feature_rows import VIEWS
 from pipelines.settings import Settings
 
 REFERENCE_INTERVALS = 7
+_N_SHOWN = 3
 _GROWING = ("log_age_days", "log_tenure_days", "log_impressions", "log_plays", "n_impressions")
 """Ages and counts so far grow with every day, and nothing is wrong with that: shown, and never warned about."""
 
@@ -25,8 +26,9 @@ _GROWING = ("log_age_days", "log_tenure_days", "log_impressions", "log_plays", "
 class ViewHealth(msgspec.Struct, frozen=True, kw_only=True):
     """One view: the end of its newest interval with rows, its age in hours, its rows there, and how they have moved.
 
-    `psi` is by column, the largest first and no more than three. `drifted` are all columns past the warning level, and
-    `exempt` those of `psi` that have none: ages and counts so far, which grow with time by themselves.
+    `drifted` are all columns past the warning level. `psi` is by column: these first, then the others, the largest
+    first, up to three in all unless more have drifted. `exempt` are those of `psi` that have no level: ages and counts
+    so far, which grow with time by themselves.
     """
 
     newest_at: datetime
@@ -81,13 +83,15 @@ def _health(settings: Settings, view: str, now: datetime) -> ViewHealth | None:
         return None
     newest_at = Interval.parse(intervals[-1][0], settings.interval_hours).end_at
     found = stability(settings, view)
-    psi = {name: index for name, (index, _) in list(found.items())[:3]}
+    drifted = [name for name, (_, is_past) in found.items() if is_past]
+    shown = [*drifted, *(name for name in found if name not in drifted)][: max(_N_SHOWN, len(drifted))]
+    psi = {name: found[name][0] for name in shown}
     return ViewHealth(
         newest_at=newest_at,
         age_hours=(now - newest_at).total_seconds() / 3600.0,
         n_rows=intervals[-1][1].n_rows,
         psi=psi,
-        drifted=[name for name, (_, is_past) in found.items() if is_past],
+        drifted=drifted,
         exempt=[name for name in psi if name in _GROWING],
     )
 

@@ -1,4 +1,4 @@
-"""What `marquee status` prints for people: the home's fields, and a line for each feature that moved most."""
+"""What `marquee status` prints for people: the home's fields, and the features that drifted or moved most."""
 
 from msgspec import structs
 from rich.markup import escape
@@ -15,7 +15,8 @@ def show_status(found: Status, drift_warning: float) -> None:
     if not found.views:
         return
     table = Table(
-        title="Features whose newest interval differs most from those before it, by population stability index (PSI)",
+        title="Features that drifted, then those whose newest interval differs most from those before it, by "
+        "population stability index (PSI)",
         title_justify="left",
         title_style="bold",
     )

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from models.error import ContractError
 from models.layout import PROFILE
 from pipelines.cli import app
-from pipelines.drift import histogram_path, stability, view_health
-from pipelines.feature_histogram import N_FINE, counted, histograms, in_order
+from pipelines.drift import ViewHealth, histogram_path, stability, view_health
+from pipelines.feature_histogram import N_FINE, Histograms, counted, histograms, in_order
 from pipelines.feature_rows import VIEWS
 from pipelines.feature_tables import build_features, view_path
 from pipelines.lake import Lake
@@ -107,6 +107,40 @@ def test_a_column_that_moved_is_named_and_the_others_are_not(tmp_path, monkeypat
     assert 'marquee_feature_psi{column="minutes",view="profile_familiarity"}' in ran.stdout
     assert "profile_familiarity has drifted" in ran.stderr
     assert 'marquee_feature_age_seconds{view="title_profile"}' in ran.stdout
+
+
+def test_a_column_that_drifted_is_shown_though_ages_moved_more_and_all_that_drifted_are(tmp_path, monkeypatch):
+    """A title's row: three ages and counts, which have no limit, move most; the columns past it move less."""
+    view = "title_profile"
+    settings = Settings(home=tmp_path)
+    rows = np.arange(4_000) / 4_000
+
+    def write(number: int, shifts: dict[str, float]) -> None:
+        counts = {name: counted(rows + shift).tolist() for name, shift in shifts.items()}
+        path = histogram_path(settings, view, day(number).key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.encode(Histograms(n_rows=len(rows), counts=counts)))
+
+    def shown(shifts: dict[str, float]) -> ViewHealth:
+        write(0, dict.fromkeys(shifts, 0.0))
+        write(1, shifts)
+        return view_health(settings, day(1).end_at)[view]
+
+    ages = {"log_age_days": 0.9, "log_impressions": 0.8, "log_plays": 0.75}
+    found = shown(ages | {"quiet": 0.01, "moved": 0.4})
+    assert found.drifted == ["moved"]
+    assert list(found.psi) == ["moved", "log_age_days", "log_impressions"]
+    assert found.psi["moved"] < found.psi["log_impressions"]
+    assert found.exempt == ["log_age_days", "log_impressions"]
+    assert list(shown(ages | {"quiet": 0.01}).psi) == list(ages)
+
+    moved = {"a": 0.7, "b": 0.6, "c": 0.5, "d": 0.4}
+    assert list(shown(ages | moved).psi) == shown(ages | moved).drifted == list(moved)
+    monkeypatch.setenv("MARQUEE_HOME", str(tmp_path))
+    told = CliRunner().invoke(app, ["status"])
+    assert told.exit_code == 0, told.output
+    lines = [[cell.strip() for cell in line.split("│")] for line in told.stdout.splitlines() if "│" in line]
+    assert [line[5] for line in lines if "drifted" in line] == list(moved)
 
 
 def test_the_status_says_which_features_have_no_limit(built, monkeypatch):
