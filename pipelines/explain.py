@@ -47,7 +47,11 @@ class ExplainedArtwork(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """One decision taken apart; `features` says `ok`, or why the profile's, or all, could not be read."""
+    """One decision taken apart; `features` says `ok`, or why the profile's, or all, could not be read.
+
+    `profile_is_known` says whether the feature store has a row of the profile that counts at that moment; None where it
+    could not be read.
+    """
 
     profile_id: str
     title_id: str
@@ -56,6 +60,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     cell: str
     intent: str
     features: str
+    profile_is_known: bool | None
     epoch: int
     artwork_id: str
     propensity: float
@@ -87,10 +92,10 @@ def explain(
     page = scorer.decide_with(lookup, request, at)
     asked = build_page_batch([(request, lookup.profile)], scorer.index, at)
     used = _used(page, loaded, asked)
-    return _explained(page, asked, used, _state(store, lookup))
+    return _explained(page, asked, used, _state(store, lookup), _is_known(lookup))
 
 
-def _explained(page: Page, asked: PageBatch, used: Policy, state: str) -> Explanation:
+def _explained(page: Page, asked: PageBatch, used: Policy, state: str, is_known: bool | None) -> Explanation:
     batch, decision = asked.batch.take(np.zeros(1, dtype=np.int64)), page.decisions[0]
     pmf = used.pmf(asked.batch)[: len(decision.actions)]
     noise = gumbel(batch.offsets, batch.profile_keys, batch.title_keys, batch.artwork_keys, _epochs(page))
@@ -108,6 +113,7 @@ def _explained(page: Page, asked: PageBatch, used: Policy, state: str) -> Explan
         cell=page.cell.value,
         intent=decision.intent,
         features=state,
+        profile_is_known=is_known,
         epoch=page.epoch,
         artwork_id=decision.artwork_id,
         propensity=decision.propensity,
@@ -167,3 +173,7 @@ def _state(store: OnlineFeatures, lookup: Lookup) -> str:
     if isinstance(store, LateFeatures) and store.state != "ok":
         return store.detail or store.state
     return f"{lookup.failure}: {lookup.detail}" if lookup.failure else "ok"
+
+
+def _is_known(lookup: Lookup) -> bool | None:
+    return None if lookup.failure else lookup.profile is not None

@@ -3,6 +3,7 @@
 from rich.markup import escape
 from rich.table import Table
 
+from models.identity import is_anonymous
 from pipelines.explain import ExplainedArtwork, Explanation
 from pipelines.presentation import out
 
@@ -18,8 +19,19 @@ def show_explanation(found: Explanation) -> None:
         out.print(_split(found, ranked[:_MOST_SPLIT]))
     chosen = f"[bold green]{escape(found.artwork_id)}[/] has the greatest log p + noise and is shown"
     out.print(f"{chosen}, with propensity {found.propensity:.6g}.", soft_wrap=True)
+    if found.profile_is_known is False:
+        out.print(f"Unknown profile: {_unknown(found.profile_id)}.", soft_wrap=True)
     if found.features != "ok":
         out.print(f"Features: {escape(found.features)}", soft_wrap=True)
+
+
+def _unknown(profile_id: str) -> str:
+    if is_anonymous(profile_id):
+        return f"{escape(profile_id)} is anonymous, of whom no row is kept; it is decided for as for anybody"
+    return (
+        f"the feature store has no row of {escape(profile_id)}, or none within its time to live; it is decided for as "
+        "for somebody new"
+    )
 
 
 def _drawn(found: Explanation, ranked: list[ExplainedArtwork]) -> Table:

@@ -170,6 +170,36 @@ def test_a_home_without_a_feature_store_is_cold_and_says_so(home: Path) -> None:
     assert len(found.candidates) == 4
 
 
+class Broken(InMemoryFeatures):
+    """A store whose rows of profiles cannot be read."""
+
+    def profile(self, profile_id: str, at: datetime) -> ProfileFeatures | None:
+        raise TimeoutError(profile_id)
+
+
+def test_whether_there_is_a_row_of_the_profile_is_told(home: Path) -> None:
+    def known(profile: str, store: OnlineFeatures) -> bool | None:
+        request = PageRequest(profile_id=profile, titles=("t0",))
+        return explain(settings_of(home), request, NOW, features=store).profile_is_known
+
+    assert (known("p0", features()), known("nobody", features()), known("p0", Broken())) == (True, False, None)
+
+
+def test_the_command_says_that_a_profile_is_unknown(feast_world: Settings, tmp_path: Path) -> None:
+    settings = feast_world.model_copy(update={"policy_url": (tmp_path / "policies").as_uri()})
+    at = day(3).start_at.replace(tzinfo=None, hour=12).isoformat()
+
+    def told(profile: str, *more: str) -> str:
+        done = CliRunner().invoke(app, ["explain", profile, "title-1", "--at", at, *more], env=environment_of(settings))
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    assert "Unknown profile: the feature store has no row of profile-1x, or none within" in told("profile-1x")
+    assert "Unknown profile: ~once is anonymous" in told("~once")
+    assert "Unknown profile" not in told("profile-1")
+    assert json.loads(told("profile-1x", "--json"))["profile_is_known"] is False
+
+
 def test_the_command_reads_features_as_the_scorer_does(feast_world: Settings, tmp_path: Path) -> None:
     """Feast behind both; the profile is known, so that cold features would give another answer."""
     settings = feast_world.model_copy(
