@@ -19,7 +19,7 @@ from pipelines.demo_example import demo_world, show_example
 from pipelines.demo_round import true_values
 from pipelines.demo_serve import serve_until_interrupted
 from pipelines.part import write_whole
-from pipelines.presentation import Progress, err
+from pipelines.presentation import Progress, err, out
 from pipelines.replay import read_round, report_dir, round_uri
 from pipelines.round_table import show_round
 from pipelines.settings import Settings
@@ -105,7 +105,7 @@ def _run_days(settings: Settings, plan: Plan, console: Console) -> list[datetime
                 verdict = read_audit(settings, interval.end_at).reason
                 rounds.append(interval.end_at)
             progress.end(f"{made.n_decisions:,} decisions, {made.n_impressions:,} seen, {made.n_plays:,} plays")
-        if verdict:
+        if verdict and not (console.is_terminal and out.is_terminal):  # there it stands below the round's table
             console.print(f"  [bold]The gate:[/] {escape(verdict)}", soft_wrap=True)
     return rounds
 

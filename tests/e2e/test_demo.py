@@ -2,12 +2,13 @@
 
 import json
 import os
+import pty
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,40 @@ def test_a_demo_that_was_interrupted_goes_on_and_ends_with_the_same_verdict(plac
     assert GATE.findall(resumed) == GATE.findall(whole) != []
     assert {name: content for name, content in tree(half / "events").items() if name in first_day} == first_day
     assert tree(half / "events") == tree(place.folder / "whole" / "demo" / "events")
+
+
+@pytest.mark.parametrize("of_terminal", [("stdout", "stderr"), ("stderr",)])
+def test_a_terminal_has_the_verdict_once_and_whatever_is_no_terminal_has_it_too(
+    place: Place, whole: str, of_terminal: tuple[str, ...]
+) -> None:
+    """The demo is done already, and so is quick to say what came of it."""
+    (verdict,) = GATE.findall(whole)
+    command = [sys.executable, "-m", "pipelines", *DEMO, "--no-serve"]
+    master, terminal = pty.openpty()
+    try:
+        ends = {name: terminal if name in of_terminal else subprocess.PIPE for name in ("stdout", "stderr")}
+        running = subprocess.Popen(command, cwd=ROOT, env=place.env("whole") | {"TERM": "xterm"}, **ends)
+        os.close(terminal)
+        shown = _until_closed(master)
+        piped = b"".join(each or b"" for each in running.communicate(timeout=500))
+        assert running.returncode == 0, (shown, piped)
+    finally:
+        os.close(master)
+    found = [_plain(each).count(verdict) for each in (shown, piped)]
+    assert found == ([1, 0] if "stdout" in of_terminal else [1, 1])
+
+
+def _until_closed(terminal: int) -> bytes:
+    """Read what is written to a terminal until nobody has it open any more."""
+    shown = b""
+    with suppress(OSError):  # as Linux says that the other side is closed
+        while more := os.read(terminal, 65_536):
+            shown += more
+    return shown
+
+
+def _plain(shown: bytes) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
 
 
 def test_nothing_is_written_to_the_users_own_home(place: Place, whole: str) -> None:
