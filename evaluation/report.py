@@ -31,6 +31,7 @@ def render_report(
     *,
     truth: Mapping[str, float] | None = None,
     title: str = "Marquee: evaluation by replay",
+    role: str = "champion",
 ) -> str:
     """Write the whole page.
 
@@ -39,6 +40,7 @@ def render_report(
         verdicts: the gate's, one a candidate; the chosen one comes first.
         truth: true take fractions by policy, where a simulator knows them.
         title: of the page.
+        role: what the policy is that the candidates are held against.
     """
     names = _order(evaluation, verdicts)
     charts = {
@@ -49,11 +51,15 @@ def render_report(
     }
     figures = json.dumps({name: chart.figure for name, chart in charts.items()}, allow_nan=False)
     body = "\n".join((
-        _heading(evaluation, title),
+        _heading(evaluation, title, role),
         _verdict_section(verdicts),
         section("Take fraction by replay", _replay_words(evaluation), drawn("replay", charts["replay"])),
         section("Every estimator", _ESTIMATOR_NOTE, estimator_table(evaluation, truth or {})),
-        section("Against the champion", _DIFFERENCE_NOTE, difference_table(evaluation, verdicts)),
+        section(
+            f"Against {evaluation.champion}",
+            _difference_note(evaluation.champion),
+            difference_table(evaluation, verdicts),
+        ),
         _segment_section(evaluation, names, charts),
         _taste_section(charts),
         section("Day by day", _DAY_NOTE, drawn("days", charts["days"])),
@@ -76,10 +82,6 @@ _ESTIMATOR_NOTE = (
     "All estimate the same: takes per impression if the policy had decided. Replay weighs each logged decision by how "
     "likely the policy shows the same artwork; averaged over the draws of a policy that draws, it is SNIPS by another "
     "way. The gate decides by doubly robust differences in which profiles vote (below)."
-)
-_DIFFERENCE_NOTE = (
-    "Doubly robust, candidate less champion, paired by profile. The gate decides by votes, of which a profile has one "
-    "at most, however much it was shown, and by the one-sided bounds of their mean. By decisions, all count alike."
 )
 _WEIGHT_NOTE = (
     "A weight is how much more often the policy does what the log did. The effective sample size says how many equally "
@@ -142,11 +144,19 @@ def _taste_section(charts: Mapping[str, Chart]) -> str:
     return section("Which artworks are chosen for which tastes", _TASTE_NOTE, *parts) if parts else ""
 
 
-def _heading(evaluation: Evaluation, title: str) -> str:
+def _difference_note(champion: str) -> str:
+    return (
+        f"Doubly robust, candidate less {champion}, paired by profile. The gate decides by votes, of which a profile "
+        "has one at most, however much it was shown, and by the one-sided bounds of their mean. By decisions, all "
+        "count alike."
+    )
+
+
+def _heading(evaluation: Evaluation, title: str, role: str) -> str:
     log = evaluation.log
     return (
         f"<h1>{escape(title)}</h1>\n<p class='soft'>{log.n_decisions:,} decisions of {log.n_profiles:,} profiles, "
-        f"{log.first_decided_at:%Y-%m-%d %H:%M} to {log.last_decided_at:%Y-%m-%d %H:%M} UTC; champion "
+        f"{log.first_decided_at:%Y-%m-%d %H:%M} to {log.last_decided_at:%Y-%m-%d %H:%M} UTC; {escape(role)} "
         f"{escape(evaluation.champion)}</p>"
     )
 

@@ -6,6 +6,7 @@ it writes: a training set of the window in HOME/evaluations and, if asked for, a
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -28,7 +29,7 @@ from pipelines.account import gate_rules
 from pipelines.first_reward import when_known
 from pipelines.maturity import matured_share
 from pipelines.part import write_whole
-from pipelines.policy_lookup import find_policy
+from pipelines.policy_lookup import CHAMPION, LIVE, find_policy
 from pipelines.replay import resampling
 from pipelines.settings import Settings
 from pipelines.spark import refuse_without_spark
@@ -38,11 +39,23 @@ from pipelines.training_set import Side, TrainingSet, build_training_set, iter_t
 _RECORD = ".json"
 
 
+class Role(StrEnum):
+    """What the policy to be beaten is: the registry's champion or what scorers serve, if asked for so, or any other."""
+
+    CHAMPION = CHAMPION
+    LIVE = LIVE
+    OTHER = "compared with"
+
+
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """What the log says of a candidate against a champion, and what the gate would say, were this its only look."""
+    """What the log says of a candidate against another policy, and what the gate would say, were this its only look.
+
+    `champion` names the other one, in whose place the candidate would come, and `role` says what it was asked for as.
+    """
 
     candidate: str
     champion: str
+    role: Role
     from_at: datetime
     to_at: datetime
     n_decisions: int
@@ -103,7 +116,7 @@ def compare(
 
     Args:
         name: the candidate, as `find_policy` takes it.
-        against: the champion, likewise.
+        against: the policy to be beaten, likewise.
         from_at: decisions made since then count, if their rewards were known by `to_at`.
         to_at: exclusive.
         report: where to write the report; the audit record lies beside it, with the ending .json.
@@ -118,6 +131,7 @@ def compare(
         raise ContractError(f"a report is HTML, and its record lies beside it as {_RECORD}, got {report}")
     refuse_without_spark(settings)
     log = _Log(settings, from_at, to_at)
+    role = Role(against) if against in (CHAMPION, LIVE) else Role.OTHER
     challenger, champion = (find_policy(settings, each, log.best_artwork) for each in (name, against))
     if challenger.name == champion.name:
         raise ContractError(f"a policy cannot be held against itself, got {name!r} and {against!r}: {champion.name}")
@@ -136,10 +150,11 @@ def compare(
         found, challenger.name, gate_rules(settings), n_candidates=1, matured_share=matured_share(settings, log.found)
     )
     if report is not None:
-        _write(settings, log.found, found, verdict, from_at, report)
+        _write(settings, log.found, found, verdict, from_at, report, role)
     return Compared(
         candidate=challenger.name,
         champion=champion.name,
+        role=role,
         from_at=from_at,
         to_at=to_at,
         n_decisions=found.log.n_decisions,
@@ -155,7 +170,13 @@ def compare(
 
 
 def _write(
-    settings: Settings, found: TrainingSet, evaluation: Evaluation, verdict: Verdict, from_at: datetime, report: Path
+    settings: Settings,
+    found: TrainingSet,
+    evaluation: Evaluation,
+    verdict: Verdict,
+    from_at: datetime,
+    report: Path,
+    role: Role,
 ) -> None:
     audit = audit_record(
         evaluation,
@@ -170,4 +191,4 @@ def _write(
     )
     title = f"{verdict.candidate} against {verdict.champion}"
     write_whole(report.with_suffix(_RECORD), encode(audit))
-    write_whole(report, render_report(evaluation, [verdict], title=title).encode())
+    write_whole(report, render_report(evaluation, [verdict], title=title, role=role).encode())

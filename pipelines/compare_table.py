@@ -27,7 +27,7 @@ def show_compared(found: Compared) -> None:
     table.add_column("policy")
     for heading in ("by replay, 95 %", "doubly robust, 95 %", "effective sample", "independent"):
         table.add_column(heading, justify="right")
-    roles = {found.candidate: " (candidate)", found.champion: " (champion)"}
+    roles = {found.candidate: " (candidate)", found.champion: f" ({found.role})"}
     for name, estimates in found.policies.items():
         cells = [
             escape(name + roles.get(name, "")),

@@ -211,6 +211,44 @@ def test_the_command_prints_a_table_or_json_and_writes_the_report_with_its_recor
     assert told["policies"]["uniform"]["dr"]["value"] == audit.evaluation.policy("uniform").estimates["dr"].value
 
 
+@pytest.mark.parametrize(
+    ("against", "is_published", "name", "label"),
+    [
+        ("uniform", True, "uniform", "compared with"),
+        ("best-artwork", True, "best-artwork", "compared with"),
+        ("champion", True, "{version}", "champion"),
+        ("live", True, "{version}", "live"),
+        ("live", False, "uniform", "live"),
+    ],
+)
+def test_what_is_compared_with_is_called_what_it_is(
+    settings: Settings,
+    versions: dict[str, str],
+    tmp_path: Path,
+    against: str,
+    is_published: bool,
+    name: str,
+    label: str,
+) -> None:
+    bare = settings.model_copy(
+        update={"policy_url": tmp_path.as_uri(), "registry_url": f"sqlite:///{tmp_path / 'other.db'}"}
+    )
+    asked = settings if is_published else bare
+    report, name = tmp_path / "report.html", name.format(version=versions["best-artwork"])
+    window = ["--from", f"{FROM:%Y-%m-%d}", "--to", f"{TO:%Y-%m-%d}"]
+    words = ["evaluate", "vw-epsilon", "--against", against, *window, "--report", str(report)]
+    done = CliRunner().invoke(app, words, env=environment_of(asked))
+    assert done.exit_code == 1, done.output
+    cells = [line.split("│")[1].strip() for line in done.stdout.splitlines() if line.startswith("│")]
+    policies = " ".join(cells)  # long names take two lines
+    assert f"{name} ({label})" in policies
+    assert f"{versions['vw-epsilon']} (candidate)" in policies
+    assert policies.count("(") == 2
+    page = report.read_text()
+    assert f"UTC; {label} {name}</p>" in page
+    assert f"Against {name}</h2>" in page
+
+
 def test_a_promotion_and_a_refusal_have_their_exit_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Compared] = {}
     monkeypatch.setattr(module, "compare", lambda *_: given["found"])
@@ -218,6 +256,7 @@ def test_a_promotion_and_a_refusal_have_their_exit_codes(monkeypatch: pytest.Mon
         given["found"] = Compared(
             candidate="a",
             champion="b",
+            role=module.Role.OTHER,
             from_at=FROM,
             to_at=TO,
             n_decisions=9,
