@@ -1,9 +1,10 @@
 """From estimated rewards to probabilities: how a policy explores."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from math import isfinite
-from typing import Self
+from typing import Final, Self
 
 import msgspec
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.array import refuse_array
 from models.batch import Floats
+from models.compiled import FLOATS, INTEGERS, MATRIX, NUMBER, compiled
 from models.error import ContractError
 from models.launch import LaunchBudget
 
@@ -101,38 +103,24 @@ class Exploration:
         Raises:
             ContractError: if a score is not finite, or there is a launch budget and neither `artworks` nor `is_new`.
         """
-        counts = offsets[1:] - offsets[:-1]
-        if not len(counts):
+        if len(offsets) < 2:
             return np.zeros(0)
-        raw = self._raw(scores, offsets, counts)
+        offsets = np.ascontiguousarray(offsets, dtype=np.int64)
+        by_member = _rows_of(scores)
+        _refuse_infinite(by_member)
+        raw = _RULES[self.kind](_gaps(by_member, offsets), offsets, self.parameter)
         # Rounding adds up over many candidates; dividing once takes it out again.
-        raw /= _total(raw, offsets, counts)
-        if raw.ndim > 1:
-            raw = raw.mean(axis=0)
+        raw /= _totals(raw, offsets)
+        own = raw[0] if len(raw) == 1 else raw.mean(axis=0)
         if is_new is None and self.launch is not None and artworks is not None:
             is_new = self.launch.is_new(artworks)
         if self.launch is None and self.budget == 1.0:
-            return np.asarray((1.0 - self.floor) * raw + (self.floor / counts).repeat(counts), dtype=np.float64)
+            return _with_floor(own, offsets, self.floor)
         guaranteed = self.guaranteed(offsets, is_new)
-        free = 1.0 - _total(guaranteed, offsets, counts)
+        free = 1.0 - _total(guaranteed, offsets)
         if self.budget < 1.0:
-            raw = _within(self.budget, raw, guaranteed, free, offsets)
-        return np.asarray(free * raw + guaranteed, dtype=np.float64)
-
-    def _raw(self, scores: Floats, offsets: NDArray[np.int64], counts: NDArray[np.int64]) -> Floats:
-        gap, is_best = _below_best(scores, offsets, counts)
-        if self.kind is ExplorationKind.UNIFORM:
-            return np.broadcast_to((1.0 / counts).repeat(counts), scores.shape).copy()
-        if self.kind is ExplorationKind.SOFTMAX:
-            return np.asarray(np.exp(-self.parameter * gap), dtype=np.float64)
-        best: Floats = is_best / _total(is_best.astype(np.float64), offsets, counts)
-        if self.kind is ExplorationKind.GREEDY:
-            return best
-        if self.kind is ExplorationKind.EPSILON:
-            return (self.parameter / counts).repeat(counts) + (1.0 - self.parameter) * best
-        sizes = counts.repeat(counts)
-        others = np.where(is_best, 0.0, 1.0 / (sizes + self.parameter * gap))
-        return others + best * (1.0 - _total(others, offsets, counts))
+            own = _within(self.budget, own, guaranteed, free, offsets)
+        return np.asarray(free * own + guaranteed, dtype=np.float64)
 
     def guaranteed(self, offsets: NDArray[np.int64], is_new: NDArray[np.bool_] | None) -> Floats:
         """Give what each candidate gets whatever it scores: `(m,)`.
@@ -146,7 +134,7 @@ class Exploration:
         if is_new is None:
             raise ContractError("a launch budget needs the artworks' features")
         new = is_new.astype(np.float64)
-        return np.maximum(floor, self.launch.share_each(_total(new, offsets, counts)) * new)
+        return np.maximum(floor, self.launch.share_each(_total(new, offsets)) * new)
 
     def to_json(self) -> bytes:
         """Write the rule as JSON."""
@@ -179,35 +167,117 @@ class Exploration:
         return cls.from_json(array.tobytes())
 
 
-def _below_best(
-    scores: Floats, offsets: NDArray[np.int64], counts: NDArray[np.int64]
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """How far each candidate is below its decision's best, and whether it is the best or tied with it."""
+def _refuse_infinite(scores: Floats) -> None:
     # A sum is finite only if all are; that it may be infinite where none is costs a second look.
     if not isfinite(float(scores.sum())) and not (finite := np.isfinite(scores)).all():
-        row = int(np.argwhere(~finite)[0, -1])
-        raise ContractError(f"scores must be finite, got {scores[..., row]} in candidate row {row}")
-    best = np.maximum.reduceat(scores, offsets[:-1], axis=-1)
-    tied = _TIE * np.maximum(np.abs(best), 1.0)
-    gap = np.asarray(best.repeat(counts, axis=-1) - scores, dtype=np.float64)
-    return gap, gap <= tied.repeat(counts, axis=-1)
+        member, row = np.argwhere(~finite)[0].tolist()
+        raise ContractError(f"scores must be finite, got {scores[member, row]} in candidate row {row}")
 
 
 def _within(budget: float, raw: Floats, guaranteed: Floats, free: Floats, offsets: NDArray[np.int64]) -> Floats:
     """Bring what is not preferred down to the budget, by one factor for each decision; all arrays `(m,)`."""
-    counts = np.diff(offsets)
-    _, preferred = _below_best(raw, offsets, counts)
-    given_away = _total(np.where(preferred, 0.0, raw), offsets, counts)
-    room = budget - _total(np.where(preferred, 0.0, guaranteed), offsets, counts)
+    preferred = _gaps(_rows_of(raw), offsets)[0] == 0.0
+    given_away = _total(np.where(preferred, 0.0, raw), offsets)
+    room = budget - _total(np.where(preferred, 0.0, guaranteed), offsets)
     wanted = free * given_away
     room = np.maximum(room, 0.0)
     # Divided only where the quotient is below 1: what is wanted may be too small to divide by.
     kept = np.divide(room, wanted, out=np.ones_like(wanted), where=wanted > room)
-    back = (1.0 - kept) * given_away / _total(preferred.astype(np.float64), offsets, counts)
+    back = (1.0 - kept) * given_away / _total(preferred.astype(np.float64), offsets)
     return np.where(preferred, raw + back, kept * raw)
 
 
-def _total(values: Floats, offsets: NDArray[np.int64], counts: NDArray[np.int64]) -> Floats:
-    """Each decision's sum, repeated for each of its candidates: `(…, m)` to `(…, m)`."""
-    total: Floats = np.add.reduceat(values, offsets[:-1], axis=-1).repeat(counts, axis=-1)
+def _total(values: Floats, offsets: NDArray[np.int64]) -> Floats:
+    """Each decision's sum, repeated for each of its candidates: `(m,)` to `(m,)`."""
+    total: Floats = _totals(_rows_of(values), offsets)[0]
     return total
+
+
+def _rows_of(values: Floats) -> Floats:
+    """See `(m,)` or `(M, m)` values as a matrix of M rows."""
+    return np.atleast_2d(np.ascontiguousarray(values, dtype=np.float64))
+
+
+@compiled(MATRIX, INTEGERS)
+def _gaps(scores: Floats, offsets: NDArray[np.int64]) -> Floats:
+    """Tell how far each of `(M, m)` scores is below its decision's best; 0 for one that is tied with it."""
+    gaps = np.empty(scores.shape)
+    for member in range(scores.shape[0]):
+        for decision in range(offsets.size - 1):
+            rows = range(offsets[decision], offsets[decision + 1])
+            best = scores[member, offsets[decision]]
+            for row in rows:
+                best = max(best, scores[member, row])
+            tied = _TIE * max(abs(best), 1.0)
+            for row in rows:
+                gap = best - scores[member, row]
+                gaps[member, row] = gap if gap > tied else 0.0
+    return gaps
+
+
+@compiled(MATRIX, INTEGERS)
+def _totals(values: Floats, offsets: NDArray[np.int64]) -> Floats:
+    totals = np.empty(values.shape)
+    for member in range(values.shape[0]):
+        for decision in range(offsets.size - 1):
+            total = 0.0
+            for row in range(offsets[decision], offsets[decision + 1]):
+                total += values[member, row]
+            totals[member, offsets[decision] : offsets[decision + 1]] = total
+    return totals
+
+
+@compiled(FLOATS, INTEGERS, NUMBER)
+def _with_floor(pmf: Floats, offsets: NDArray[np.int64], floor: float) -> Floats:
+    mixed = np.empty(pmf.size)
+    for decision in range(offsets.size - 1):
+        n = offsets[decision + 1] - offsets[decision]
+        for row in range(offsets[decision], offsets[decision + 1]):
+            mixed[row] = (1.0 - floor) * pmf[row] + floor / n
+    return mixed
+
+
+@compiled(MATRIX, INTEGERS, NUMBER)
+def _epsilon(gaps: Floats, offsets: NDArray[np.int64], epsilon: float) -> Floats:
+    pmf = np.empty(gaps.shape)
+    for member in range(gaps.shape[0]):
+        for decision in range(offsets.size - 1):
+            rows, n_best = range(offsets[decision], offsets[decision + 1]), 0
+            for row in rows:
+                n_best += gaps[member, row] == 0.0
+            each, more = epsilon / len(rows), (1.0 - epsilon) / n_best
+            for row in rows:
+                pmf[member, row] = each + (more if gaps[member, row] == 0.0 else 0.0)
+    return pmf
+
+
+@compiled(MATRIX, INTEGERS, NUMBER)
+def _squarecb(gaps: Floats, offsets: NDArray[np.int64], gamma: float) -> Floats:
+    pmf = np.empty(gaps.shape)
+    for member in range(gaps.shape[0]):
+        for decision in range(offsets.size - 1):
+            rows, n_best, left = range(offsets[decision], offsets[decision + 1]), 0, 1.0
+            for row in rows:
+                if gaps[member, row] == 0.0:
+                    n_best += 1
+                else:
+                    pmf[member, row] = 1.0 / (len(rows) + gamma * gaps[member, row])
+                    left -= pmf[member, row]
+            for row in rows:
+                if gaps[member, row] == 0.0:
+                    pmf[member, row] = left / n_best
+    return pmf
+
+
+def _softmax(gaps: Floats, _: NDArray[np.int64], scale: float) -> Floats:
+    return np.asarray(np.exp(-scale * gaps), dtype=np.float64)
+
+
+_RULES: Final[dict[ExplorationKind, Callable[[Floats, NDArray[np.int64], float], Floats]]] = {
+    ExplorationKind.GREEDY: lambda gaps, offsets, _: _epsilon(gaps, offsets, 0.0),
+    ExplorationKind.EPSILON: _epsilon,
+    ExplorationKind.SOFTMAX: _softmax,
+    ExplorationKind.SQUARECB: _squarecb,
+    ExplorationKind.UNIFORM: lambda gaps, offsets, _: _epsilon(gaps, offsets, 1.0),
+}
+"""What each rule makes of `(M, m)` gaps: as many weights, which sum to 1 over a decision but for softmax's."""

@@ -1,4 +1,4 @@
-"""The kernel: a published policy laid out over a catalogue, so that pages are scored by a few array operations.
+"""The kernel: a published policy laid out over a catalogue, so that a page is scored in a few steps.
 
 What a policy says of an artwork and of its title is the same for everybody: it is worked out once for the whole
 catalogue, a row an artwork. What it says of a profile is the same for all titles of a page: it is worked out once a
@@ -6,7 +6,8 @@ page. Left for each candidate are one row gathered and a few dozen products.
 
 A kernel says the same as its policy, to the rounding of float64; `apart` tells by how much. Of a page it says the same
 to the last bit, whatever other pages are scored with it: a page that was decided before and one that is decided live
-must agree. So sums are made by `numpy.einsum` over the last axis, and never by BLAS, whose order depends on the shapes.
+must agree. So sums are made by compiled loops, or by `numpy.einsum` over the last axis, and never by BLAS, whose order
+depends on the shapes.
 """
 
 from collections.abc import Iterator
@@ -79,11 +80,6 @@ class KernelPages(msgspec.Struct, frozen=True, eq=False, gc=False):
     def titles(self) -> Floats:
         """The titles' vectors, `(n, len(TITLE))`; gathered anew each time, as not every kernel looks at them."""
         return self.title_vectors.take(self.title_rows, axis=0)
-
-    @property
-    def is_even(self) -> bool:
-        """Whether all titles have as many candidates as the first."""
-        return bool((self.counts == self.counts[0]).all())
 
     def part(self, first: int, stop: int) -> "KernelPages":
         """Give the titles `first:stop` alone, and of pages those that they are on."""

@@ -8,22 +8,20 @@ where x is the artwork's vector and the term holds all that title and artwork sa
 (x, cross_o x + shared_weights_o, term).
 """
 
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.batch import Floats
+from models.compiled import FLOATS, INTEGERS, MATRIX, compiled
 from models.ensemble import EnsemblePolicy
 from models.exploration import Exploration
-from models.kernel import N_OWN, OWN_COLUMNS, ArtworkTable, KernelPages, runs
+from models.kernel import OWN_COLUMNS, ArtworkTable, KernelPages
 from models.layout import ARTWORK, TITLE_PART
 from models.linear import LinearPolicy, bounded
 
 _N: Final = len(ARTWORK)
-_RUN: Final = 1_024
-"""Candidates whose rows are gathered at a time: of more, they drive all else out of the processor's cache."""
-
 _OWN: Final = list(OWN_COLUMNS)
 
 
@@ -40,33 +38,10 @@ class LinearKernel:
 
     def scores(self, pages: KernelPages) -> Floats:
         """Score the pages' m candidates: `(m,)`."""
-        weights = np.empty((len(pages.counts), _N + N_OWN + 1))
-        weights[:, :_N] = np.einsum("as,ps->pa", self._cross, pages.common).take(pages.page_of, axis=0)
-        weights[:, _N:-1] = pages.own
-        weights[:, -1] = 1.0
+        weights = np.einsum("as,ps->pa", self._cross, pages.common)
         each = self._constant + np.einsum("ps,s->p", pages.common, self._shared_weights)
-        scores = self._products(weights, pages)
-        scores += each.take(pages.page_of).take(pages.owner)
-        return scores
-
-    def _products(self, weights: Floats, pages: KernelPages) -> Floats:
-        """Multiply each candidate's row by its title's weights: `(m,)`, a run of titles at a time."""
-        is_even, offsets, width = pages.is_even, pages.offsets, weights.shape[1]
-        scores, space = np.empty(len(pages.rows)), np.empty((0, width))
-        for first, stop in pairwise(runs(offsets, _RUN)):
-            part = slice(int(offsets[first]), int(offsets[stop]))
-            n = part.stop - part.start
-            if len(space) < n:
-                space = np.empty((n, width))
-            # A row of -1 is the last one, as it is where rows are checked; checking costs a second copy.
-            gathered = self._rows.take(pages.rows[part], axis=0, out=space[:n], mode="wrap")
-            if is_even:
-                # The same products in the same order; what is spared is a copy of the weights for each candidate.
-                even = gathered.reshape(stop - first, -1, width)
-                scores[part] = np.einsum("nw,nkw->nk", weights[first:stop], even).reshape(-1)
-            else:
-                scores[part] = np.einsum("mw,mw->m", weights.take(pages.owner[part], axis=0), gathered)
-        return scores
+        own = np.ascontiguousarray(pages.own)
+        return _scores(self._rows, pages.rows, pages.offsets, pages.page_of, weights, own, each)
 
 
 class EnsembleKernel:
@@ -107,3 +82,27 @@ def _said(policy: LinearPolicy, table: ArtworkTable) -> tuple[Floats, Floats]:
     term = titles @ shared_weights[TITLE_PART] + vectors @ policy.artwork_weights.astype(np.float64)
     term += np.einsum("ma,ma->m", titles @ cross[TITLE_PART], vectors)
     return vectors @ cross[_OWN].T + shared_weights[_OWN], term + policy.bias_of(table.keys)
+
+
+@compiled(MATRIX, INTEGERS, INTEGERS, INTEGERS, MATRIX, MATRIX, FLOATS)
+def _scores(
+    table: Floats,
+    rows: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    page_of: NDArray[np.int64],
+    weights: Floats,
+    own: Floats,
+    each: Floats,
+) -> Floats:
+    """Add up table rows times the weights of their page and their title's own columns: `(m,)`."""
+    scores, n_artwork, n_own = np.empty(rows.size), weights.shape[1], own.shape[1]
+    for title in range(page_of.size):
+        page = page_of[title]
+        for candidate in range(offsets[title], offsets[title + 1]):
+            row, score = rows[candidate], 0.0  # a row of -1 is the last one
+            for place in range(n_artwork):
+                score += table[row, place] * weights[page, place]
+            for place in range(n_own):
+                score += table[row, n_artwork + place] * own[title, place]
+            scores[candidate] = score + table[row, n_artwork + n_own] + each[page]
+    return scores

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import Keys
+from models.compiled import KEYS, compiled
 from models.error import ContractError
 from models.layout import ARTWORK, PROFILE, TITLE
 from models.vector import familiarity_vectors
@@ -163,13 +164,9 @@ def familiarity_of_pages(
     for profile, (first, stop) in zip(profiles, pairwise(bounds), strict=True):
         if profile is None or not profile.title_keys.size:
             continue
-        # No key comes twice, so that a sort need not be stable, which is slower.
-        asked, order = title_keys[first:stop], profile.title_keys.argsort()
-        listed = profile.title_keys.take(order)
-        # A place past the last row is that of a greater key, which the last one is not.
-        places = listed.searchsorted(asked)
-        met[first:stop] = listed.take(places, mode="clip") == asked
-        rows = order.take(places, mode="clip")
+        rows = _places(title_keys[first:stop], profile.title_keys)
+        met[first:stop] = rows >= 0
+        # What was not met takes a number that `familiarity_vectors` does not look at.
         minutes[first:stop] = profile.minutes.take(rows)
         impressions[first:stop] = profile.impressions.take(rows)
     return familiarity_vectors(met, minutes, impressions)
@@ -181,3 +178,27 @@ def _stack(known: Mapping[str, Vectors], ids: Sequence[str], width: int) -> Vect
         if name in known:
             out[row] = known[name]
     return out
+
+
+@compiled(KEYS, KEYS)
+def _places(asked: Keys, listed: Keys) -> NDArray[np.int64]:
+    """Find each key's place in a list that has none twice; -1 where it is not there."""
+    # A table of the few that are asked for, at most half full; each that is listed looks itself up in it.
+    size = 4
+    while size < 2 * asked.size:
+        size *= 2
+    table = np.full(size, -1, dtype=np.int64)
+    places, next_of = np.full(asked.size, -1, dtype=np.int64), np.uint64(1)
+    last = np.uint64(size - 1)
+    for place in range(asked.size):
+        slot = asked[place] & last
+        while table[slot] >= 0:
+            slot = (slot + next_of) & last
+        table[slot] = place
+    for row in range(listed.size):
+        slot = listed[row] & last
+        while table[slot] >= 0:
+            if asked[table[slot]] == listed[row]:
+                places[table[slot]] = row
+            slot = (slot + next_of) & last
+    return places

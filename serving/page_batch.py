@@ -17,6 +17,7 @@ from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from models.batch import Batch, Keys
+from models.compiled import INTEGERS, compiled
 from models.context import context_matrix
 from models.decision import RequestContext
 from models.identity import hash64, keys_of
@@ -178,10 +179,7 @@ def build_page_batch(
     counts, firsts = index.sizes.take(title_rows), index.firsts.take(title_rows)
     for title, each in special.items():
         counts[title] = len(each.actions)
-    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
-    counts.cumsum(out=offsets[1:])
-    rows = (firsts - offsets[:-1]).repeat(counts)
-    rows += np.arange(len(rows))
+    offsets, owner, rows = _laid_out(firsts, counts)
     for title, each in special.items():
         rows[offsets[title] : offsets[title + 1]] = each.rows
     title_keys, artwork_keys = index.title_keys.take(title_rows), index.artwork_keys.take(rows)
@@ -197,7 +195,7 @@ def build_page_batch(
         index=index,
         counts=counts,
         offsets=offsets,
-        owner=np.arange(len(counts)).repeat(counts),
+        owner=owner,
         rows=rows,
         page_of=page_of,
         title_rows=title_rows,
@@ -280,3 +278,18 @@ def _context_vector(context: RequestContext) -> Vectors:
         score=(0.0,),
     )[0]
     return vector
+
+
+@compiled(INTEGERS, INTEGERS)
+def _laid_out(
+    firsts: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Lay titles' candidates end to end, each title's rows rising from its first: offsets, owner and rows."""
+    offsets = np.zeros(counts.size + 1, dtype=np.int64)
+    for title in range(counts.size):
+        offsets[title + 1] = offsets[title] + counts[title]
+    owner, rows = np.empty(offsets[-1], dtype=np.int64), np.empty(offsets[-1], dtype=np.int64)
+    for title in range(counts.size):
+        for place in range(counts[title]):
+            owner[offsets[title] + place], rows[offsets[title] + place] = title, firsts[title] + place
+    return offsets, owner, rows

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import Batch, Floats
+from models.compiled import FLOATS, INTEGERS, compiled
 from models.error import BundleError
 from models.layout import ARTWORK, SHARED
 from models.policy import Policy
@@ -42,11 +43,20 @@ class PolicySource(Protocol):
 
 def is_pmf(pmf: Floats, offsets: NDArray[np.int64]) -> bool:
     """Tell whether `(m,)` values are probabilities that sum to 1 over each decision's candidates."""
-    # What is not a number fails both comparisons.
-    if pmf.shape != (offsets[-1],) or not (pmf.min(initial=0.0) >= 0.0):
-        return False
-    sums = np.add.reduceat(pmf, offsets[:-1])
-    return bool((np.abs(sums - 1.0) <= _TOLERANCE).all())
+    return pmf.shape == (offsets[-1],) and _sum_to_1(np.ascontiguousarray(pmf, dtype=np.float64), offsets)
+
+
+@compiled(FLOATS, INTEGERS)
+def _sum_to_1(pmf: Floats, offsets: NDArray[np.int64]) -> bool:
+    for decision in range(offsets.size - 1):
+        total = 0.0
+        for row in range(offsets[decision], offsets[decision + 1]):
+            if not pmf[row] >= 0.0:  # what is not a number fails both comparisons
+                return False
+            total += pmf[row]
+        if not abs(total - 1.0) <= _TOLERANCE:
+            return False
+    return True
 
 
 def refuse_unusable(loaded: LoadedPolicy) -> None:

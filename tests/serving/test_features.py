@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.error import ContractError
 from models.identity import hash64, keys_of
@@ -66,3 +68,20 @@ def test_a_profile_of_another_shape_is_refused_by_field(field: str) -> None:
     parts[field] = np.zeros(7, dtype=np.float32)
     with pytest.raises(ContractError, match=f"{field} must have shape"):
         ProfileFeatures(**parts)
+
+
+@given(
+    listed=st.lists(st.sampled_from([n << 56 | low for n in range(40) for low in (0, 1, 127)]), unique=True),
+    asked=st.lists(st.sampled_from([n << 56 | low for n in range(40) for low in (0, 1, 127)]), max_size=60),
+)
+def test_familiarity_finds_titles_whose_keys_end_alike(listed: list[int], asked: list[int]) -> None:
+    watched = np.arange(1.0, len(listed) + 1.0, dtype=np.float32)
+    profile = ProfileFeatures(
+        vector=np.zeros(len(PROFILE), dtype=np.float32),
+        title_keys=np.array(listed, dtype=np.uint64),
+        minutes=watched,
+        impressions=watched,
+    )
+    found = familiarity_matrix(profile, np.array(asked, dtype=np.uint64))
+    expected = [[float(key in listed), np.log1p(watched[listed.index(key)]) if key in listed else 0.0] for key in asked]
+    np.testing.assert_allclose(found[:, :2], np.reshape(expected, (len(asked), 2)), rtol=1e-6)
