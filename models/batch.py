@@ -181,3 +181,14 @@ class LoggedBatch:
             title_ids=None if self.title_ids is None else self.title_ids[rows],
             artwork_ids=None if self.artwork_ids is None else self.artwork_ids[self.batch.candidate_rows(rows)],
         )
+
+
+def laid_out(offsets: NDArray[np.int64], m: int) -> NDArray[np.int64]:
+    """Give offsets as loops take them, int64 and contiguous.
+
+    Raises:
+        ContractError: if they do not go from 0 to m.
+    """
+    if not len(offsets) or offsets[0] != 0 or offsets[-1] != m:
+        raise ContractError(f"offsets must go from 0 to {m}, got {offsets[:1].tolist()} to {offsets[-1:].tolist()}")
+    return np.ascontiguousarray(offsets, dtype=np.int64)

@@ -14,8 +14,9 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch import Floats, Keys
-from models.compiled import FLOATS, INTEGERS, KEYS, compiled, inlined
+from models.batch import Floats, Keys, laid_out
+from models.error import ContractError
+from models.jit import FLOATS, INTEGERS, KEYS, inlined, jitted
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -58,8 +59,11 @@ def gumbel(offsets: NDArray[np.int64], profiles: Keys, titles: Keys, artworks: K
 
     Args: offsets `(n + 1,)`; profiles, titles, epochs `(n,)`; artworks `(m,)`.
     """
-    keys = [np.ascontiguousarray(each, dtype=np.uint64) for each in (profiles, titles, artworks, epochs)]
-    return _noise(np.ascontiguousarray(offsets, dtype=np.int64), *keys)
+    n = len(offsets) - 1
+    if not len(profiles) == len(titles) == len(epochs) == n:
+        raise ContractError(f"profiles, titles and epochs must be {n}")
+    keys = [np.ascontiguousarray(each) for each in (profiles, titles, artworks, epochs)]
+    return _noise(laid_out(offsets, len(artworks)), *keys)
 
 
 def draw(
@@ -70,17 +74,32 @@ def draw(
     Args: pmf `(m,)`, summing to 1 over each decision's candidates; the rest as in `gumbel`.
 
     Returns: `(n,)` rows of the candidates. A candidate of probability 0 is never drawn.
+
+    Raises:
+        ContractError: if lengths do not fit.
+        ValueError: if a probability is negative or not a number.
     """
-    noise = gumbel(offsets, profiles, titles, artworks, epochs)
-    return _drawn(np.ascontiguousarray(pmf, dtype=np.float64), noise, np.ascontiguousarray(offsets, dtype=np.int64))
+    return drawn_with(pmf, gumbel(offsets, profiles, titles, artworks, epochs), offsets)
+
+
+def drawn_with(pmf: Floats, noise: Floats, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Draw as `draw` does, with noise `(m,)` that `gumbel` made before."""
+    if len(pmf) != len(noise):
+        raise ContractError(f"{len(noise)} candidates have {len(pmf)} probabilities")
+    return _drawn(np.ascontiguousarray(pmf, dtype=np.float64), noise, laid_out(offsets, len(noise)))
 
 
 def segment_argmax(values: Floats, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Find the row of the greatest value in each segment, the first one on ties: `(m,)` to `(n,)`."""
-    return _greatest(np.ascontiguousarray(values, dtype=np.float64), np.ascontiguousarray(offsets, dtype=np.int64))
+    """Find the row of the greatest value in each segment, the first one on ties: `(m,)` to `(n,)`.
+
+    Raises:
+        ContractError: if the offsets do not go from 0 to m.
+        ValueError: if a value is not a number.
+    """
+    return _greatest(np.ascontiguousarray(values, dtype=np.float64), laid_out(offsets, len(values)))
 
 
-@compiled(INTEGERS, KEYS, KEYS, KEYS, KEYS)
+@jitted(INTEGERS, KEYS, KEYS, KEYS, KEYS)
 def _noise(offsets: NDArray[np.int64], profiles: Keys, titles: Keys, artworks: Keys, epochs: Keys) -> Floats:
     noise = np.empty(artworks.size)
     for decision in range(offsets.size - 1):
@@ -91,13 +110,15 @@ def _noise(offsets: NDArray[np.int64], profiles: Keys, titles: Keys, artworks: K
     return noise
 
 
-@compiled(FLOATS, FLOATS, INTEGERS)
+@jitted(FLOATS, FLOATS, INTEGERS)
 def _drawn(pmf: Floats, noise: Floats, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     chosen = np.empty(offsets.size - 1, dtype=np.int64)
     for decision in range(offsets.size - 1):
         best, chosen[decision] = -np.inf, offsets[decision]
         of, logarithm = 1.0, 0.0  # most candidates have the probability of the one before
         for row in range(offsets[decision], offsets[decision + 1]):
+            if not pmf[row] >= 0.0:
+                raise ValueError("a probability is negative or not a number")
             if pmf[row] != of and pmf[row] > 0.0:
                 of, logarithm = pmf[row], log(pmf[row])
             if pmf[row] > 0.0 and logarithm + noise[row] > best:
@@ -105,11 +126,13 @@ def _drawn(pmf: Floats, noise: Floats, offsets: NDArray[np.int64]) -> NDArray[np
     return chosen
 
 
-@compiled(FLOATS, INTEGERS)
+@jitted(FLOATS, INTEGERS)
 def _greatest(values: Floats, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     rows = offsets[:-1].copy()
     for segment in range(rows.size):
-        for row in range(offsets[segment] + 1, offsets[segment + 1]):
+        for row in range(offsets[segment], offsets[segment + 1]):
+            if not values[row] <= np.inf:
+                raise ValueError("a value is not a number")
             if values[row] > values[rows[segment]]:
                 rows[segment] = row
     return rows

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.array import refuse_array
-from models.batch import Floats
-from models.compiled import FLOATS, INTEGERS, MATRIX, NUMBER, compiled
+from models.batch import Floats, laid_out
 from models.error import ContractError
+from models.jit import FLOATS, INTEGERS, MATRIX, NUMBER, jitted
 from models.launch import LaunchBudget
 
 _TIE = 1e-12
@@ -101,12 +101,13 @@ class Exploration:
         Returns: `(m,)`, summing to 1 over each decision.
 
         Raises:
-            ContractError: if a score is not finite, or there is a launch budget and neither `artworks` nor `is_new`.
+            ContractError: if a score is not finite, the offsets do not go from 0 to m, or there is a launch budget and
+                neither `artworks` nor `is_new`.
         """
         if len(offsets) < 2:
             return np.zeros(0)
-        offsets = np.ascontiguousarray(offsets, dtype=np.int64)
         by_member = _rows_of(scores)
+        offsets = laid_out(offsets, by_member.shape[1])
         _refuse_infinite(by_member)
         raw = _RULES[self.kind](_gaps(by_member, offsets), offsets, self.parameter)
         # Rounding adds up over many candidates; dividing once takes it out again.
@@ -127,7 +128,7 @@ class Exploration:
 
         Args: is_new `(m,)`, as the launch budget tells; not looked at where there is none.
         """
-        counts = offsets[1:] - offsets[:-1]
+        counts = np.diff(offsets)
         floor: Floats = self.floor / np.repeat(counts, counts)
         if self.launch is None:
             return floor
@@ -176,7 +177,9 @@ def _refuse_infinite(scores: Floats) -> None:
 
 def _within(budget: float, raw: Floats, guaranteed: Floats, free: Floats, offsets: NDArray[np.int64]) -> Floats:
     """Bring what is not preferred down to the budget, by one factor for each decision; all arrays `(m,)`."""
-    preferred = _gaps(_rows_of(raw), offsets)[0] == 0.0
+    by_member = _rows_of(raw)
+    _refuse_infinite(by_member)
+    preferred = _gaps(by_member, offsets)[0] == 0.0
     given_away = _total(np.where(preferred, 0.0, raw), offsets)
     room = budget - _total(np.where(preferred, 0.0, guaranteed), offsets)
     wanted = free * given_away
@@ -189,7 +192,7 @@ def _within(budget: float, raw: Floats, guaranteed: Floats, free: Floats, offset
 
 def _total(values: Floats, offsets: NDArray[np.int64]) -> Floats:
     """Each decision's sum, repeated for each of its candidates: `(m,)` to `(m,)`."""
-    total: Floats = _totals(_rows_of(values), offsets)[0]
+    total: Floats = _totals(_rows_of(values), laid_out(offsets, len(values)))[0]
     return total
 
 
@@ -198,7 +201,7 @@ def _rows_of(values: Floats) -> Floats:
     return np.atleast_2d(np.ascontiguousarray(values, dtype=np.float64))
 
 
-@compiled(MATRIX, INTEGERS)
+@jitted(MATRIX, INTEGERS)
 def _gaps(scores: Floats, offsets: NDArray[np.int64]) -> Floats:
     """Tell how far each of `(M, m)` scores is below its decision's best; 0 for one that is tied with it."""
     gaps = np.empty(scores.shape)
@@ -215,7 +218,7 @@ def _gaps(scores: Floats, offsets: NDArray[np.int64]) -> Floats:
     return gaps
 
 
-@compiled(MATRIX, INTEGERS)
+@jitted(MATRIX, INTEGERS)
 def _totals(values: Floats, offsets: NDArray[np.int64]) -> Floats:
     totals = np.empty(values.shape)
     for member in range(values.shape[0]):
@@ -227,7 +230,7 @@ def _totals(values: Floats, offsets: NDArray[np.int64]) -> Floats:
     return totals
 
 
-@compiled(FLOATS, INTEGERS, NUMBER)
+@jitted(FLOATS, INTEGERS, NUMBER)
 def _with_floor(pmf: Floats, offsets: NDArray[np.int64], floor: float) -> Floats:
     mixed = np.empty(pmf.size)
     for decision in range(offsets.size - 1):
@@ -237,7 +240,7 @@ def _with_floor(pmf: Floats, offsets: NDArray[np.int64], floor: float) -> Floats
     return mixed
 
 
-@compiled(MATRIX, INTEGERS, NUMBER)
+@jitted(MATRIX, INTEGERS, NUMBER)
 def _epsilon(gaps: Floats, offsets: NDArray[np.int64], epsilon: float) -> Floats:
     pmf = np.empty(gaps.shape)
     for member in range(gaps.shape[0]):
@@ -251,7 +254,7 @@ def _epsilon(gaps: Floats, offsets: NDArray[np.int64], epsilon: float) -> Floats
     return pmf
 
 
-@compiled(MATRIX, INTEGERS, NUMBER)
+@jitted(MATRIX, INTEGERS, NUMBER)
 def _squarecb(gaps: Floats, offsets: NDArray[np.int64], gamma: float) -> Floats:
     pmf = np.empty(gaps.shape)
     for member in range(gaps.shape[0]):

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import Floats
-from models.compiled import FLOATS, INTEGERS, MATRIX, compiled
 from models.ensemble import EnsemblePolicy
 from models.exploration import Exploration
+from models.jit import FLOATS, INTEGERS, MATRIX, jitted
 from models.kernel import OWN_COLUMNS, ArtworkTable, KernelPages
 from models.layout import ARTWORK, TITLE_PART
 from models.linear import LinearPolicy, bounded
@@ -38,7 +38,7 @@ class LinearKernel:
 
     def scores(self, pages: KernelPages) -> Floats:
         """Score the pages' m candidates: `(m,)`."""
-        weights = np.einsum("as,ps->pa", self._cross, pages.common)
+        weights = np.ascontiguousarray(np.einsum("as,ps->pa", self._cross, pages.common))
         each = self._constant + np.einsum("ps,s->p", pages.common, self._shared_weights)
         own = np.ascontiguousarray(pages.own)
         return _scores(self._rows, pages.rows, pages.offsets, pages.page_of, weights, own, each)
@@ -84,7 +84,7 @@ def _said(policy: LinearPolicy, table: ArtworkTable) -> tuple[Floats, Floats]:
     return vectors @ cross[_OWN].T + shared_weights[_OWN], term + policy.bias_of(table.keys)
 
 
-@compiled(MATRIX, INTEGERS, INTEGERS, INTEGERS, MATRIX, MATRIX, FLOATS)
+@jitted(MATRIX, INTEGERS, INTEGERS, INTEGERS, MATRIX, MATRIX, FLOATS)
 def _scores(
     table: Floats,
     rows: NDArray[np.int64],

@@ -12,7 +12,7 @@ import numpy as np
 from models.batch import Batch, Floats
 from models.contribution import contributions
 from models.decision import Cell, Page
-from models.draw import gumbel, segment_argmax
+from models.draw import drawn_with, gumbel
 from models.error import ContractError
 from models.policy import Policy, UniformPolicy
 from models.shape import SHAPES
@@ -101,7 +101,7 @@ def _explained(page: Page, asked: PageBatch, used: Policy, state: str, is_known:
     noise = gumbel(batch.offsets, batch.profile_keys, batch.title_keys, batch.artwork_keys, _epochs(page))
     with np.errstate(divide="ignore"):
         keyed = np.log(pmf) + noise
-    chosen = int(segment_argmax(keyed, batch.offsets)[0])
+    chosen = int(drawn_with(pmf, noise, batch.offsets)[0])
     if decision.actions[chosen] != decision.artwork_id:
         raise AssertionError(f"the scorer showed {decision.artwork_id}, explained is {decision.actions[chosen]}")
     parts = _parts(used, batch)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import Keys
-from models.compiled import KEYS, compiled
 from models.error import ContractError
+from models.jit import KEYS, jitted
 from models.layout import ARTWORK, PROFILE, TITLE
 from models.vector import familiarity_vectors
 
@@ -180,7 +180,7 @@ def _stack(known: Mapping[str, Vectors], ids: Sequence[str], width: int) -> Vect
     return out
 
 
-@compiled(KEYS, KEYS)
+@jitted(KEYS, KEYS)
 def _places(asked: Keys, listed: Keys) -> NDArray[np.int64]:
     """Find each key's place in a list that has none twice; -1 where it is not there."""
     # A table of the few that are asked for, at most half full; each that is listed looks itself up in it.

@@ -17,10 +17,10 @@ from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from models.batch import Batch, Keys
-from models.compiled import INTEGERS, compiled
 from models.context import context_matrix
 from models.decision import RequestContext
 from models.identity import hash64, keys_of
+from models.jit import INTEGERS, jitted
 from models.kernel import N_OWN, KernelPages
 from models.layout import CONTEXT, CONTEXT_PART, FAMILIARITY, FAMILIARITY_PART, PROFILE_PART, SHARED, TITLE_PART
 from models.linear import bounded
@@ -280,7 +280,7 @@ def _context_vector(context: RequestContext) -> Vectors:
     return vector
 
 
-@compiled(INTEGERS, INTEGERS)
+@jitted(INTEGERS, INTEGERS)
 def _laid_out(
     firsts: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

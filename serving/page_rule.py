@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import Floats
-from models.draw import segment_argmax
+from models.draw import drawn_with
 
 
 def draw_in_turn(
@@ -37,8 +37,7 @@ def draw_in_turn(
 
     Returns: `(n,)` rows of the candidates, and the `(m,)` conditional probabilities that they were drawn from.
     """
-    with np.errstate(divide="ignore"):
-        chosen = segment_argmax(np.log(pmf) + noise, offsets)
+    chosen = drawn_with(pmf, noise, offsets)
     conditional, bounds, motif_of = pmf.copy(), offsets.tolist(), motifs.tolist()
     n_shown: dict[int, int] = {}
     for title, (first, stop) in enumerate(pairwise(bounds)):
@@ -48,8 +47,7 @@ def draw_in_turn(
         if any(times):
             own = slice(first, stop)
             conditional[own] = _given(pmf[own], guaranteed[own], factor ** np.array(times, dtype=np.float64))
-            with np.errstate(divide="ignore"):
-                chosen[title] = first + int(np.argmax(np.log(conditional[own]) + noise[own]))
+            chosen[title] = first + drawn_with(conditional[own], noise[own], np.array([0, stop - first]))[0]
         if motif := motif_of[chosen[title]]:
             n_shown[motif] = n_shown.get(motif, 0) + 1
     return chosen, conditional

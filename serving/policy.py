@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch import Batch, Floats
-from models.compiled import FLOATS, INTEGERS, compiled
+from models.batch import Batch, Floats, laid_out
 from models.error import BundleError
+from models.jit import FLOATS, INTEGERS, jitted
 from models.layout import ARTWORK, SHARED
 from models.policy import Policy
 
@@ -43,10 +43,12 @@ class PolicySource(Protocol):
 
 def is_pmf(pmf: Floats, offsets: NDArray[np.int64]) -> bool:
     """Tell whether `(m,)` values are probabilities that sum to 1 over each decision's candidates."""
-    return pmf.shape == (offsets[-1],) and _sum_to_1(np.ascontiguousarray(pmf, dtype=np.float64), offsets)
+    if pmf.shape != (offsets[-1],):
+        return False
+    return _sum_to_1(np.ascontiguousarray(pmf, dtype=np.float64), laid_out(offsets, len(pmf)))
 
 
-@compiled(FLOATS, INTEGERS)
+@jitted(FLOATS, INTEGERS)
 def _sum_to_1(pmf: Floats, offsets: NDArray[np.int64]) -> bool:
     for decision in range(offsets.size - 1):
         total = 0.0

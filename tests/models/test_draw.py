@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, chisquare, norm
 
 from models.draw import combine, draw, gumbel, segment_argmax, unit
+from models.error import ContractError
 from models.identity import keys_of
 
 N_DRAWS = 1_000_000
@@ -216,3 +217,36 @@ def test_the_greatest_of_each_segment_is_the_first_on_ties(counts: list[int], se
     values = np.random.default_rng(seed).integers(3, size=offsets[-1]).astype(float)
     expected = [start + int(np.argmax(values[start : start + n])) for start, n in zip(offsets, counts, strict=False)]
     assert segment_argmax(values, offsets).tolist() == expected
+
+
+_KEYS = np.arange(8, dtype=np.uint64)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "n_decisions", "n_candidates"),
+    [([0, 2], 1, 3), ([2, 4], 1, 4), ([0, 2], 2, 2), ([0, 3], 1, 2), ([], 0, 2)],
+)
+def test_what_does_not_fit_is_refused(offsets: list[int], n_decisions: int, n_candidates: int) -> None:
+    each, artworks = _KEYS[:n_decisions], _KEYS[:n_candidates]
+    with pytest.raises(ContractError):
+        draw(np.full(n_candidates, 0.5), np.array(offsets, dtype=np.int64), each, each, artworks, each)
+
+
+def test_as_many_probabilities_as_candidates_are_asked_for() -> None:
+    with pytest.raises(ContractError, match="2 candidates have 3 probabilities"):
+        draw(np.full(3, 0.5), np.array([0, 2]), _KEYS[:1], _KEYS[:1], _KEYS[:2], _KEYS[:1])
+    with pytest.raises(ContractError, match="from 0 to 3"):
+        segment_argmax(np.zeros(3), np.array([0, 2]))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -0.5])
+def test_what_is_no_probability_is_never_drawn_from(wrong: float) -> None:
+    for pmf in ([wrong, 0.5], [0.5, wrong]):
+        with pytest.raises(ValueError, match="not a number"):
+            draw(np.array(pmf), np.array([0, 2]), _KEYS[:1], _KEYS[:1], _KEYS[:2], _KEYS[:1])
+
+
+def test_the_greatest_of_what_is_not_a_number_is_an_error() -> None:
+    with pytest.raises(ValueError, match="not a number"):
+        segment_argmax(np.array([np.nan, 1.0]), np.array([0, 2]))
+    assert segment_argmax(np.array([-np.inf, -np.inf, np.inf]), np.array([0, 2, 3])).tolist() == [0, 2]

@@ -87,3 +87,21 @@ def test_parameters_out_of_range_are_refused(kind: str, parameter: float, floor:
 def test_json_of_something_else_is_refused(text: bytes) -> None:
     with pytest.raises(ContractError, match="not an exploration rule"):
         Exploration.from_json(text)
+
+
+def test_tied_scores_share_exactly_alike_under_every_rule() -> None:
+    scores, offsets = np.array([0.5, 0.5 - 4e-13, 0.1]), np.array([0, 3])
+    for kind, parameter in (("greedy", 0.0), ("epsilon", 0.2), ("softmax", 1e12), ("squarecb", 50.0)):
+        pmf = Exploration(ExplorationKind(kind), parameter).pmf(scores, offsets)
+        assert pmf[0] == pmf[1] > pmf[2]
+
+
+@pytest.mark.parametrize("kind", [ExplorationKind.SOFTMAX, ExplorationKind.SQUARECB])
+def test_a_budget_refuses_what_scores_beyond_all_bounds_leave(kind: ExplorationKind) -> None:
+    with pytest.raises(ContractError, match="must be finite"), np.errstate(all="ignore"):
+        Exploration(kind, 0.0, budget=0.3).pmf(np.array([1.7e308, -1.7e308, 0.0]), np.array([0, 3]))
+
+
+def test_offsets_that_do_not_cover_the_scores_are_refused() -> None:
+    with pytest.raises(ContractError, match="from 0 to 4"):
+        Exploration(ExplorationKind.EPSILON, 0.2).pmf(np.arange(4.0), np.array([0, 3]))

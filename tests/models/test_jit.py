@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.compiled import FLOATS, INTEGERS, compiled
 from models.draw import segment_argmax
+from models.jit import FLOATS, INTEGERS, jitted
 
 _LOOP = (
     "def total(values, rows):\n    found = 0.0\n    for row in rows:\n        found += values[row]\n    return found\n"
@@ -21,7 +21,7 @@ def made() -> Any:
     """A loop whose source lies in no file, so that no folder is there to keep it in."""
     names: dict[str, Any] = {}
     exec(compile(_LOOP, "<nowhere>", "exec"), names)
-    return compiled(FLOATS, INTEGERS)(names["total"])
+    return jitted(FLOATS, INTEGERS)(names["total"])
 
 
 def test_a_loop_that_can_be_kept_nowhere_is_compiled_all_the_same() -> None:
@@ -45,6 +45,15 @@ def test_what_is_not_contiguous_is_refused_and_public_functions_bring_it_in_orde
     with pytest.raises(TypeError):
         made()(values, np.array([0]))
     assert segment_argmax(values, np.array([0, 2, 6])).tolist() == [1, 5]
+
+
+def test_a_kept_loop_that_a_power_cut_emptied_stops_nobody(tmp_path: Path) -> None:
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    told = [sys.executable, "-c", "from models.draw import segment_argmax"]
+    subprocess.run(told, env=environment, check=True)
+    for kept in tmp_path.rglob("*.nb[ic]"):
+        kept.write_bytes(b"")
+    subprocess.run(told, env=environment, check=True)
 
 
 def test_the_next_process_finds_loops_compiled(tmp_path: Path) -> None:

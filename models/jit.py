@@ -28,14 +28,16 @@ KEYS: Final = _array(types.uint64, 1)
 NUMBER: Final = types.float64
 
 
-def compiled(*takes: Any) -> Callable[[_Loop], _Loop]:
+def jitted(*takes: Any) -> Callable[[_Loop], _Loop]:
     """Compile a loop for arguments of these types: contiguous arrays, or it raises TypeError."""
 
     def compile_it(loop: _Loop) -> _Loop:
         made: _Loop
         try:
             made = njit(takes, cache=True, error_model="numpy", boundscheck=True)(loop)
-        except RuntimeError:  # neither its own folder nor the user's can be written: each process compiles anew
+        except Exception:
+            # The boundary to the folder of kept loops: there may be none, a full disk, or a file that a power cut
+            # emptied. Each process compiles anew then; what is wrong with the loop itself is raised again.
             made = njit(takes, error_model="numpy", boundscheck=True)(loop)
         return made
 
