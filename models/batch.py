@@ -183,7 +183,7 @@ class LoggedBatch:
         )
 
 
-def laid_out(offsets: NDArray[np.int64], m: int) -> NDArray[np.int64]:
+def checked_offsets(offsets: NDArray[np.int64], m: int) -> NDArray[np.int64]:
     """Give offsets as loops take them, int64 and contiguous.
 
     Raises:

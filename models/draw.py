@@ -14,7 +14,7 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch import Floats, Keys, laid_out
+from models.batch import Floats, Keys, checked_offsets
 from models.error import ContractError
 from models.jit import FLOATS, INTEGERS, KEYS, inlined, jitted
 
@@ -63,7 +63,7 @@ def gumbel(offsets: NDArray[np.int64], profiles: Keys, titles: Keys, artworks: K
     if not len(profiles) == len(titles) == len(epochs) == n:
         raise ContractError(f"profiles, titles and epochs must be {n}")
     keys = [np.ascontiguousarray(each) for each in (profiles, titles, artworks, epochs)]
-    return _noise(laid_out(offsets, len(artworks)), *keys)
+    return _noise(checked_offsets(offsets, len(artworks)), *keys)
 
 
 def draw(
@@ -83,10 +83,10 @@ def draw(
 
 
 def drawn_with(pmf: Floats, noise: Floats, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Draw as `draw` does, with noise `(m,)` that `gumbel` made before."""
+    """Draw as `draw` does, and raise what it raises, with noise `(m,)` that `gumbel` made before."""
     if len(pmf) != len(noise):
         raise ContractError(f"{len(noise)} candidates have {len(pmf)} probabilities")
-    return _drawn(np.ascontiguousarray(pmf, dtype=np.float64), noise, laid_out(offsets, len(noise)))
+    return _drawn(np.ascontiguousarray(pmf, dtype=np.float64), noise, checked_offsets(offsets, len(noise)))
 
 
 def segment_argmax(values: Floats, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -96,7 +96,7 @@ def segment_argmax(values: Floats, offsets: NDArray[np.int64]) -> NDArray[np.int
         ContractError: if the offsets do not go from 0 to m.
         ValueError: if a value is not a number.
     """
-    return _greatest(np.ascontiguousarray(values, dtype=np.float64), laid_out(offsets, len(values)))
+    return _greatest(np.ascontiguousarray(values, dtype=np.float64), checked_offsets(offsets, len(values)))
 
 
 @jitted(INTEGERS, KEYS, KEYS, KEYS, KEYS)

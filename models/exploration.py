@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.array import refuse_array
-from models.batch import Floats, laid_out
+from models.batch import Floats, checked_offsets
 from models.error import ContractError
-from models.jit import FLOATS, INTEGERS, MATRIX, NUMBER, jitted
+from models.jit import FLOATS, INTEGERS, NUMBER, jitted
 from models.launch import LaunchBudget
 
 _TIE = 1e-12
@@ -106,13 +106,17 @@ class Exploration:
         """
         if len(offsets) < 2:
             return np.zeros(0)
-        by_member = _rows_of(scores)
-        offsets = laid_out(offsets, by_member.shape[1])
-        _refuse_infinite(by_member)
-        raw = _RULES[self.kind](_gaps(by_member, offsets), offsets, self.parameter)
+        _refuse_infinite(scores)
+        m = scores.shape[-1]
+        offsets = checked_offsets(offsets, m)
+        flat = np.ascontiguousarray(scores, dtype=np.float64).reshape(-1)
+        # Members' scores lie end to end, as those of more decisions do.
+        firsts = np.arange(0, len(flat), m)[:, None] + offsets[:-1]
+        each = np.append(firsts, len(flat))
+        raw = _RULES[self.kind](_gaps(flat, each), each, self.parameter)
         # Rounding adds up over many candidates; dividing once takes it out again.
-        raw /= _totals(raw, offsets)
-        own = raw[0] if len(raw) == 1 else raw.mean(axis=0)
+        raw /= _total(raw, each)
+        own = raw if len(flat) == m else raw.reshape(-1, m).mean(axis=0)
         if is_new is None and self.launch is not None and artworks is not None:
             is_new = self.launch.is_new(artworks)
         if self.launch is None and self.budget == 1.0:
@@ -128,6 +132,7 @@ class Exploration:
 
         Args: is_new `(m,)`, as the launch budget tells; not looked at where there is none.
         """
+        offsets = np.ascontiguousarray(offsets, dtype=np.int64)
         counts = np.diff(offsets)
         floor: Floats = self.floor / np.repeat(counts, counts)
         if self.launch is None:
@@ -171,15 +176,14 @@ class Exploration:
 def _refuse_infinite(scores: Floats) -> None:
     # A sum is finite only if all are; that it may be infinite where none is costs a second look.
     if not isfinite(float(scores.sum())) and not (finite := np.isfinite(scores)).all():
-        member, row = np.argwhere(~finite)[0].tolist()
-        raise ContractError(f"scores must be finite, got {scores[member, row]} in candidate row {row}")
+        row = int(np.argwhere(~finite)[0, -1])
+        raise ContractError(f"scores must be finite, got {scores[..., row]} in candidate row {row}")
 
 
 def _within(budget: float, raw: Floats, guaranteed: Floats, free: Floats, offsets: NDArray[np.int64]) -> Floats:
     """Bring what is not preferred down to the budget, by one factor for each decision; all arrays `(m,)`."""
-    by_member = _rows_of(raw)
-    _refuse_infinite(by_member)
-    preferred = _gaps(by_member, offsets)[0] == 0.0
+    _refuse_infinite(raw)
+    preferred = _gaps(raw, offsets) == 0.0
     given_away = _total(np.where(preferred, 0.0, raw), offsets)
     room = budget - _total(np.where(preferred, 0.0, guaranteed), offsets)
     wanted = free * given_away
@@ -190,43 +194,31 @@ def _within(budget: float, raw: Floats, guaranteed: Floats, free: Floats, offset
     return np.where(preferred, raw + back, kept * raw)
 
 
-def _total(values: Floats, offsets: NDArray[np.int64]) -> Floats:
-    """Each decision's sum, repeated for each of its candidates: `(m,)` to `(m,)`."""
-    total: Floats = _totals(_rows_of(values), laid_out(offsets, len(values)))[0]
-    return total
-
-
-def _rows_of(values: Floats) -> Floats:
-    """See `(m,)` or `(M, m)` values as a matrix of M rows."""
-    return np.atleast_2d(np.ascontiguousarray(values, dtype=np.float64))
-
-
-@jitted(MATRIX, INTEGERS)
+@jitted(FLOATS, INTEGERS)
 def _gaps(scores: Floats, offsets: NDArray[np.int64]) -> Floats:
-    """Tell how far each of `(M, m)` scores is below its decision's best; 0 for one that is tied with it."""
-    gaps = np.empty(scores.shape)
-    for member in range(scores.shape[0]):
-        for decision in range(offsets.size - 1):
-            rows = range(offsets[decision], offsets[decision + 1])
-            best = scores[member, offsets[decision]]
-            for row in rows:
-                best = max(best, scores[member, row])
-            tied = _TIE * max(abs(best), 1.0)
-            for row in rows:
-                gap = best - scores[member, row]
-                gaps[member, row] = gap if gap > tied else 0.0
+    """Tell how far each score is below its decision's best; 0 for one that is tied with it."""
+    gaps = np.empty(scores.size)
+    for decision in range(offsets.size - 1):
+        rows = range(offsets[decision], offsets[decision + 1])
+        best = scores[offsets[decision]]
+        for row in rows:
+            best = max(best, scores[row])
+        tied = _TIE * max(abs(best), 1.0)
+        for row in rows:
+            gap = best - scores[row]
+            gaps[row] = gap if gap > tied else 0.0
     return gaps
 
 
-@jitted(MATRIX, INTEGERS)
-def _totals(values: Floats, offsets: NDArray[np.int64]) -> Floats:
-    totals = np.empty(values.shape)
-    for member in range(values.shape[0]):
-        for decision in range(offsets.size - 1):
-            total = 0.0
-            for row in range(offsets[decision], offsets[decision + 1]):
-                total += values[member, row]
-            totals[member, offsets[decision] : offsets[decision + 1]] = total
+@jitted(FLOATS, INTEGERS)
+def _total(values: Floats, offsets: NDArray[np.int64]) -> Floats:
+    """Each decision's sum, repeated for each of its candidates: `(m,)` to `(m,)`."""
+    totals = np.empty(values.size)
+    for decision in range(offsets.size - 1):
+        total = 0.0
+        for row in range(offsets[decision], offsets[decision + 1]):
+            total += values[row]
+        totals[offsets[decision] : offsets[decision + 1]] = total
     return totals
 
 
@@ -240,35 +232,35 @@ def _with_floor(pmf: Floats, offsets: NDArray[np.int64], floor: float) -> Floats
     return mixed
 
 
-@jitted(MATRIX, INTEGERS, NUMBER)
+@jitted(FLOATS, INTEGERS, NUMBER)
 def _epsilon(gaps: Floats, offsets: NDArray[np.int64], epsilon: float) -> Floats:
-    pmf = np.empty(gaps.shape)
-    for member in range(gaps.shape[0]):
-        for decision in range(offsets.size - 1):
-            rows, n_best = range(offsets[decision], offsets[decision + 1]), 0
-            for row in rows:
-                n_best += gaps[member, row] == 0.0
-            each, more = epsilon / len(rows), (1.0 - epsilon) / n_best
-            for row in rows:
-                pmf[member, row] = each + (more if gaps[member, row] == 0.0 else 0.0)
+    pmf = np.empty(gaps.size)
+    for decision in range(offsets.size - 1):
+        rows = range(offsets[decision], offsets[decision + 1])
+        n_best = 0
+        for row in rows:
+            n_best += gaps[row] == 0.0
+        each, more = epsilon / len(rows), (1.0 - epsilon) / n_best
+        for row in rows:
+            pmf[row] = each + (more if gaps[row] == 0.0 else 0.0)
     return pmf
 
 
-@jitted(MATRIX, INTEGERS, NUMBER)
+@jitted(FLOATS, INTEGERS, NUMBER)
 def _squarecb(gaps: Floats, offsets: NDArray[np.int64], gamma: float) -> Floats:
-    pmf = np.empty(gaps.shape)
-    for member in range(gaps.shape[0]):
-        for decision in range(offsets.size - 1):
-            rows, n_best, left = range(offsets[decision], offsets[decision + 1]), 0, 1.0
-            for row in rows:
-                if gaps[member, row] == 0.0:
-                    n_best += 1
-                else:
-                    pmf[member, row] = 1.0 / (len(rows) + gamma * gaps[member, row])
-                    left -= pmf[member, row]
-            for row in rows:
-                if gaps[member, row] == 0.0:
-                    pmf[member, row] = left / n_best
+    pmf = np.empty(gaps.size)
+    for decision in range(offsets.size - 1):
+        rows = range(offsets[decision], offsets[decision + 1])
+        n_best, left = 0, 1.0
+        for row in rows:
+            if gaps[row] == 0.0:
+                n_best += 1
+            else:
+                pmf[row] = 1.0 / (len(rows) + gamma * gaps[row])
+                left -= pmf[row]
+        for row in rows:
+            if gaps[row] == 0.0:
+                pmf[row] = left / n_best
     return pmf
 
 
@@ -283,4 +275,4 @@ _RULES: Final[dict[ExplorationKind, Callable[[Floats, NDArray[np.int64], float],
     ExplorationKind.SQUARECB: _squarecb,
     ExplorationKind.UNIFORM: lambda gaps, offsets, _: _epsilon(gaps, offsets, 1.0),
 }
-"""What each rule makes of `(M, m)` gaps: as many weights, which sum to 1 over a decision but for softmax's."""
+"""What each rule makes of gaps: as many weights, which sum to 1 over a decision but for softmax's."""

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch import Batch, Floats, laid_out
+from models.batch import Batch, Floats, checked_offsets
 from models.error import BundleError
 from models.jit import FLOATS, INTEGERS, jitted
 from models.layout import ARTWORK, SHARED
@@ -45,7 +45,7 @@ def is_pmf(pmf: Floats, offsets: NDArray[np.int64]) -> bool:
     """Tell whether `(m,)` values are probabilities that sum to 1 over each decision's candidates."""
     if pmf.shape != (offsets[-1],):
         return False
-    return _sum_to_1(np.ascontiguousarray(pmf, dtype=np.float64), laid_out(offsets, len(pmf)))
+    return _sum_to_1(np.ascontiguousarray(pmf, dtype=np.float64), checked_offsets(offsets, len(pmf)))
 
 
 @jitted(FLOATS, INTEGERS)
