@@ -5,7 +5,8 @@ With the features of a decision in three parts, u of the page, t of the title an
     score(a) = [constant + u·shared_weights] + w·x + o·(cross_o x + shared_weights_o) + term(a),   w = crossᵀ u
 
 where x is the artwork's vector and the term holds all that title and artwork say together. A table row is
-(x, cross_o x + shared_weights_o, term).
+(cross_o x + shared_weights_o, term), beside x as it came, in float32: half as many bytes to be fetched for each
+candidate, and not a bit less.
 """
 
 from typing import Final
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from models.batch import Floats
 from models.ensemble import EnsemblePolicy
 from models.exploration import Exploration
-from models.jit import FLOATS, INTEGERS, MATRIX, jitted
+from models.jit import FLOATS, INTEGERS, MATRIX, SINGLES, jitted
 from models.kernel import OWN_COLUMNS, ArtworkTable, KernelPages
 from models.layout import ARTWORK, TITLE_PART
 from models.linear import LinearPolicy, bounded
@@ -31,7 +32,8 @@ class LinearKernel:
     def __init__(self, policy: LinearPolicy, table: ArtworkTable) -> None:
         self.exploration: Exploration = policy.exploration
         own, term = _said(policy, table)
-        self._rows = np.concatenate([bounded(table.vectors).astype(np.float64), own, term[:, None]], axis=1)
+        self._vectors = bounded(table.vectors)
+        self._said = np.concatenate([own, term[:, None]], axis=1)
         self._constant = policy.constant
         self._shared_weights = policy.shared_weights.astype(np.float64)
         self._cross = np.ascontiguousarray(policy.cross.T.astype(np.float64))
@@ -41,7 +43,7 @@ class LinearKernel:
         weights = np.ascontiguousarray(np.einsum("as,ps->pa", self._cross, pages.common))
         each = self._constant + np.einsum("ps,s->p", pages.common, self._shared_weights)
         own = np.ascontiguousarray(pages.own)
-        return _scores(self._rows, pages.rows, pages.offsets, pages.page_of, weights, own, each)
+        return _scores(self._vectors, self._said, pages.rows, pages.offsets, pages.page_of, weights, own, each)
 
 
 class EnsembleKernel:
@@ -84,9 +86,10 @@ def _said(policy: LinearPolicy, table: ArtworkTable) -> tuple[Floats, Floats]:
     return vectors @ cross[_OWN].T + shared_weights[_OWN], term + policy.bias_of(table.keys)
 
 
-@jitted(MATRIX, INTEGERS, INTEGERS, INTEGERS, MATRIX, MATRIX, FLOATS)
+@jitted(SINGLES, MATRIX, INTEGERS, INTEGERS, INTEGERS, MATRIX, MATRIX, FLOATS)
 def _scores(
-    table: Floats,
+    vectors: NDArray[np.float32],
+    said: Floats,
     rows: NDArray[np.int64],
     offsets: NDArray[np.int64],
     page_of: NDArray[np.int64],
@@ -94,15 +97,15 @@ def _scores(
     own: Floats,
     each: Floats,
 ) -> Floats:
-    """Add up table rows times the weights of their page and their title's own columns: `(m,)`."""
+    """Add up vectors times the weights of their page, and what is said times their title's own columns: `(m,)`."""
     scores, n_artwork, n_own = np.empty(rows.size), weights.shape[1], own.shape[1]
     for title in range(page_of.size):
         page = page_of[title]
         for candidate in range(offsets[title], offsets[title + 1]):
             row, score = rows[candidate], 0.0  # a row of -1 is the last one
             for place in range(n_artwork):
-                score += table[row, place] * weights[page, place]
+                score += np.float64(vectors[row, place]) * weights[page, place]
             for place in range(n_own):
-                score += table[row, n_artwork + place] * own[title, place]
-            scores[candidate] = score + table[row, n_artwork + n_own] + each[page]
+                score += said[row, place] * own[title, place]
+            scores[candidate] = score + said[row, n_own] + each[page]
     return scores

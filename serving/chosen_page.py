@@ -183,7 +183,7 @@ def chosen_pages(
     # Sums of floats may end a hair above 1; nothing else about a probability is touched.
     propensities = np.minimum(pmf[chosen], 1.0).tolist()
     features = batch.features_of(chosen)
-    packed, width = features.tobytes(), features.shape[1] * features.itemsize
+    packed = features.view(f"V{features.shape[1] * features.itemsize}").reshape(-1).tolist()  # a row's bytes each
     spans = pairwise(batch.bounds)
     each = zip(batch.pages, spans, page_ids, failures, cells, profiles_failed, strict=True)
     return [
@@ -200,7 +200,7 @@ def chosen_pages(
             propensities=propensities[first:stop],
             intents=_intents(page, failure),
             decision_ids=_decision_ids(page_id, stop - first),
-            features=[packed[begin : begin + width] for begin in range(first * width, stop * width, width)],
+            features=packed[first:stop],
         )
         for page, (first, stop), page_id, failure, cell, profile_failed in each
     ]

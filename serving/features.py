@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import accumulate
 from math import isfinite
 from typing import NamedTuple, Protocol
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.batch import Keys
 from models.error import ContractError
-from models.jit import KEYS, jitted
+from models.jit import INTEGERS, KEYS, jitted
 from models.layout import ARTWORK, PROFILE, TITLE
 from models.vector import familiarity_vectors
 
@@ -59,9 +59,15 @@ class ProfileFeatures(msgspec.Struct, frozen=True, eq=False, gc=False):
                 if found != expected:
                     raise ContractError(f"{name} must have shape {expected}, got {found}")
         # A sum of squares is finite only if all are; that it may be infinite where none is costs a second look.
-        for name, values in (("vector", vector), ("minutes", minutes), ("impressions", impressions)):
-            if not isfinite(values.dot(values)) and not np.isfinite(values).all():
-                raise ContractError(f"{name} of a profile must be finite")
+        squares = vector.dot(vector), minutes.dot(minutes), impressions.dot(impressions)
+        if not all(map(isfinite, squares)):
+            for name, values in (("vector", vector), ("minutes", minutes), ("impressions", impressions)):
+                if not np.isfinite(values).all():
+                    raise ContractError(f"{name} of a profile must be finite")
+
+
+_NONE = np.zeros(1, dtype=np.float32)
+_COLD = ProfileFeatures(np.zeros(_VECTOR, np.float32), np.zeros(0, np.uint64), *np.zeros((2, 0), np.float32))
 
 
 class OnlineFeatures(Protocol):
@@ -159,17 +165,14 @@ def familiarity_of_pages(
 
     Returns: `(n, len(FAMILIARITY))`, laid out by `models.vector.familiarity_vectors`, which lays out training sets too.
     """
-    met = np.zeros(len(title_keys), dtype=np.bool_)
-    minutes, impressions = np.zeros((2, len(title_keys)), dtype=np.float32)
-    for profile, (first, stop) in zip(profiles, pairwise(bounds), strict=True):
-        if profile is None or not profile.title_keys.size:
-            continue
-        rows = _places(title_keys[first:stop], profile.title_keys)
-        met[first:stop] = rows >= 0
-        # What was not met takes a number that `familiarity_vectors` does not look at.
-        minutes[first:stop] = profile.minutes.take(rows)
-        impressions[first:stop] = profile.impressions.take(rows)
-    return familiarity_vectors(met, minutes, impressions)
+    known = [_COLD if profile is None else profile for profile in profiles]
+    listed = np.concatenate([profile.title_keys for profile in known])
+    ends = [0, *accumulate([profile.title_keys.size for profile in known])]
+    rows = _places(title_keys, np.array(bounds), listed, np.array(ends))
+    # What was not met takes the last number, which `familiarity_vectors` does not look at.
+    minutes = np.concatenate([*(profile.minutes for profile in known), _NONE])
+    impressions = np.concatenate([*(profile.impressions for profile in known), _NONE])
+    return familiarity_vectors(rows >= 0, minutes.take(rows), impressions.take(rows))
 
 
 def _stack(known: Mapping[str, Vectors], ids: Sequence[str], width: int) -> Vectors:
@@ -180,25 +183,28 @@ def _stack(known: Mapping[str, Vectors], ids: Sequence[str], width: int) -> Vect
     return out
 
 
-@jitted(KEYS, KEYS)
-def _places(asked: Keys, listed: Keys) -> NDArray[np.int64]:
-    """Find each key's place in a list that has none twice; -1 where it is not there."""
-    # A table of the few that are asked for, at most half full; each that is listed looks itself up in it.
-    size = 4
-    while size < 2 * asked.size:
-        size *= 2
-    table = np.full(size, -1, dtype=np.int64)
+@jitted(KEYS, INTEGERS, KEYS, INTEGERS)
+def _places(asked: Keys, bounds: NDArray[np.int64], listed: Keys, ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Find each key's place in the list of its page, which has none twice; -1 where it is not there.
+
+    Args: asked, those of page p are `bounds[p]:bounds[p + 1]`; listed, of its profile `ends[p]:ends[p + 1]`.
+    """
     places, next_of = np.full(asked.size, -1, dtype=np.int64), np.uint64(1)
-    last = np.uint64(size - 1)
-    for place in range(asked.size):
-        slot = asked[place] & last
-        while table[slot] >= 0:
-            slot = (slot + next_of) & last
-        table[slot] = place
-    for row in range(listed.size):
-        slot = listed[row] & last
-        while table[slot] >= 0:
-            if asked[table[slot]] == listed[row]:
-                places[table[slot]] = row
-            slot = (slot + next_of) & last
+    for page in range(bounds.size - 1):
+        # A table of the few that are asked for, at most half full; each that is listed looks itself up in it.
+        size = 4
+        while size < 2 * (bounds[page + 1] - bounds[page]):
+            size *= 2
+        table, last = np.full(size, -1, dtype=np.int64), np.uint64(size - 1)
+        for place in range(bounds[page], bounds[page + 1]):
+            slot = asked[place] & last
+            while table[slot] >= 0:
+                slot = (slot + next_of) & last
+            table[slot] = place
+        for row in range(ends[page], ends[page + 1]):
+            slot = listed[row] & last
+            while table[slot] >= 0:
+                if asked[table[slot]] == listed[row]:
+                    places[table[slot]] = row
+                slot = (slot + next_of) & last
     return places

@@ -7,7 +7,7 @@ from models.error import ContractError
 from models.identity import hash64, keys_of
 from models.layout import PROFILE
 from serving.catalogue_index import microseconds
-from serving.features import InMemoryFeatures, ProfileFeatures, familiarity_matrix
+from serving.features import InMemoryFeatures, ProfileFeatures, familiarity_matrix, familiarity_of_pages
 from tests.serving.feature_contract import NOW, TTL, Rows, check_online_features
 
 
@@ -85,3 +85,20 @@ def test_familiarity_finds_titles_whose_keys_end_alike(listed: list[int], asked:
     found = familiarity_matrix(profile, np.array(asked, dtype=np.uint64))
     expected = [[float(key in listed), np.log1p(watched[listed.index(key)]) if key in listed else 0.0] for key in asked]
     np.testing.assert_allclose(found[:, :2], np.reshape(expected, (len(asked), 2)), rtol=1e-6)
+
+
+_TITLES = st.lists(st.sampled_from([*range(20), *(n << 56 for n in range(1, 20))]), unique=True, max_size=30)
+
+
+@given(pages=st.lists(st.tuples(st.none() | _TITLES, _TITLES), min_size=1, max_size=6))
+def test_pages_together_are_as_familiar_as_each_alone(pages: list[tuple[list[int] | None, list[int]]]) -> None:
+    profiles = [None if met is None else _listing(met, weight) for weight, (met, _) in enumerate(pages, 1)]
+    asked = [np.array(titles, dtype=np.uint64) for _, titles in pages]
+    bounds = [0, *np.cumsum([len(keys) for keys in asked]).tolist()]
+    alone = [familiarity_matrix(profile, keys) for profile, keys in zip(profiles, asked, strict=True)]
+    np.testing.assert_array_equal(familiarity_of_pages(profiles, bounds, np.concatenate(asked)), np.concatenate(alone))
+
+
+def _listing(keys: list[int], weight: int) -> ProfileFeatures:
+    watched = np.arange(len(keys), dtype=np.float32) + 100 * weight
+    return ProfileFeatures(np.zeros(len(PROFILE), np.float32), np.array(keys, dtype=np.uint64), watched, watched / 2)
