@@ -23,7 +23,7 @@ def _array(kind: Any, n_dimensions: int) -> Any:
 
 FLOATS: Final = _array(types.float64, 1)
 MATRIX: Final = _array(types.float64, 2)
-SINGLES: Final = _array(types.float32, 2)
+SINGLE_MATRIX: Final = _array(types.float32, 2)
 INTEGERS: Final = _array(types.int64, 1)
 KEYS: Final = _array(types.uint64, 1)
 NUMBER: Final = types.float64

@@ -5,8 +5,8 @@ With the features of a decision in three parts, u of the page, t of the title an
     score(a) = [constant + u·shared_weights] + w·x + o·(cross_o x + shared_weights_o) + term(a),   w = crossᵀ u
 
 where x is the artwork's vector and the term holds all that title and artwork say together. A table row is
-(cross_o x + shared_weights_o, term), beside x as it came, in float32: half as many bytes to be fetched for each
-candidate, and not a bit less.
+(cross_o x + shared_weights_o, term), beside x, bounded, in the float32 that it came in: half as many bytes to
+be fetched for each candidate, and not a bit less.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models.batch import Floats
 from models.ensemble import EnsemblePolicy
 from models.exploration import Exploration
-from models.jit import FLOATS, INTEGERS, MATRIX, SINGLES, jitted
+from models.jit import FLOATS, INTEGERS, MATRIX, SINGLE_MATRIX, jitted
 from models.kernel import OWN_COLUMNS, ArtworkTable, KernelPages
 from models.layout import ARTWORK, TITLE_PART
 from models.linear import LinearPolicy, bounded
@@ -32,7 +32,7 @@ class LinearKernel:
     def __init__(self, policy: LinearPolicy, table: ArtworkTable) -> None:
         self.exploration: Exploration = policy.exploration
         own, term = _said(policy, table)
-        self._vectors = bounded(table.vectors)
+        self._vectors = np.ascontiguousarray(bounded(table.vectors), dtype=np.float32)
         self._said = np.concatenate([own, term[:, None]], axis=1)
         self._constant = policy.constant
         self._shared_weights = policy.shared_weights.astype(np.float64)
@@ -86,7 +86,7 @@ def _said(policy: LinearPolicy, table: ArtworkTable) -> tuple[Floats, Floats]:
     return vectors @ cross[_OWN].T + shared_weights[_OWN], term + policy.bias_of(table.keys)
 
 
-@jitted(SINGLES, MATRIX, INTEGERS, INTEGERS, INTEGERS, MATRIX, MATRIX, FLOATS)
+@jitted(SINGLE_MATRIX, MATRIX, INTEGERS, INTEGERS, INTEGERS, MATRIX, MATRIX, FLOATS)
 def _scores(
     vectors: NDArray[np.float32],
     said: Floats,

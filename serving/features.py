@@ -18,6 +18,7 @@ from models.vector import familiarity_vectors
 
 Vectors = NDArray[np.float32]
 _VECTOR = (len(PROFILE),)
+_TYPES = tuple(map(np.dtype, (np.float32, np.uint64, np.float32, np.float32)))
 
 
 class KnownVectors(NamedTuple):
@@ -42,7 +43,7 @@ class ProfileFeatures(msgspec.Struct, frozen=True, eq=False, gc=False):
         impressions: `(t,)` float32, impressions of each.
 
     Raises:
-        ContractError: if a shape does not fit or a value is not finite.
+        ContractError: if a type or a shape does not fit, or a value is not finite.
     """
 
     vector: Vectors
@@ -53,6 +54,12 @@ class ProfileFeatures(msgspec.Struct, frozen=True, eq=False, gc=False):
     def __post_init__(self) -> None:
         vector, minutes, impressions = self.vector, self.minutes, self.impressions
         met = (self.title_keys.size,)
+        # Profiles of several pages are laid end to end: of another type, one would change the others' last bits.
+        types = vector.dtype, self.title_keys.dtype, minutes.dtype, impressions.dtype
+        if types != _TYPES:
+            for name, type_, expected_type in zip(self.__struct_fields__, types, _TYPES, strict=True):
+                if type_ != expected_type:
+                    raise ContractError(f"{name} must be of {expected_type}, got {type_}")
         shapes = vector.shape, self.title_keys.shape, minutes.shape, impressions.shape
         if shapes != (_VECTOR, met, met, met):
             for name, found, expected in zip(self.__struct_fields__, shapes, (_VECTOR, met, met, met), strict=True):
@@ -66,7 +73,7 @@ class ProfileFeatures(msgspec.Struct, frozen=True, eq=False, gc=False):
                     raise ContractError(f"{name} of a profile must be finite")
 
 
-_NONE = np.zeros(1, dtype=np.float32)
+_NOT_MET = np.zeros(1, dtype=np.float32)
 _COLD = ProfileFeatures(np.zeros(_VECTOR, np.float32), np.zeros(0, np.uint64), *np.zeros((2, 0), np.float32))
 
 
@@ -166,12 +173,14 @@ def familiarity_of_pages(
     Returns: `(n, len(FAMILIARITY))`, laid out by `models.vector.familiarity_vectors`, which lays out training sets too.
     """
     known = [_COLD if profile is None else profile for profile in profiles]
+    if len(known) != len(bounds) - 1:
+        raise ValueError(f"{len(known)} profiles for {len(bounds) - 1} pages")
     listed = np.concatenate([profile.title_keys for profile in known])
-    ends = [0, *accumulate([profile.title_keys.size for profile in known])]
-    rows = _places(title_keys, np.array(bounds), listed, np.array(ends))
+    listed_bounds = [0, *accumulate([profile.title_keys.size for profile in known])]
+    rows = _places(title_keys, np.array(bounds), listed, np.array(listed_bounds))
     # What was not met takes the last number, which `familiarity_vectors` does not look at.
-    minutes = np.concatenate([*(profile.minutes for profile in known), _NONE])
-    impressions = np.concatenate([*(profile.impressions for profile in known), _NONE])
+    minutes = np.concatenate([*(profile.minutes for profile in known), _NOT_MET])
+    impressions = np.concatenate([*(profile.impressions for profile in known), _NOT_MET])
     return familiarity_vectors(rows >= 0, minutes.take(rows), impressions.take(rows))
 
 
@@ -184,10 +193,12 @@ def _stack(known: Mapping[str, Vectors], ids: Sequence[str], width: int) -> Vect
 
 
 @jitted(KEYS, INTEGERS, KEYS, INTEGERS)
-def _places(asked: Keys, bounds: NDArray[np.int64], listed: Keys, ends: NDArray[np.int64]) -> NDArray[np.int64]:
+def _places(
+    asked: Keys, bounds: NDArray[np.int64], listed: Keys, listed_bounds: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Find each key's place in the list of its page, which has none twice; -1 where it is not there.
 
-    Args: asked, those of page p are `bounds[p]:bounds[p + 1]`; listed, of its profile `ends[p]:ends[p + 1]`.
+    Args: asked, those of page p are `bounds[p]:bounds[p + 1]`; listed, those of its profile lie likewise.
     """
     places, next_of = np.full(asked.size, -1, dtype=np.int64), np.uint64(1)
     for page in range(bounds.size - 1):
@@ -201,7 +212,7 @@ def _places(asked: Keys, bounds: NDArray[np.int64], listed: Keys, ends: NDArray[
             while table[slot] >= 0:
                 slot = (slot + next_of) & last
             table[slot] = place
-        for row in range(ends[page], ends[page + 1]):
+        for row in range(listed_bounds[page], listed_bounds[page + 1]):
             slot = listed[row] & last
             while table[slot] >= 0:
                 if asked[table[slot]] == listed[row]:

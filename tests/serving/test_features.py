@@ -57,6 +57,22 @@ def test_a_profile_with_a_value_that_is_no_number_is_refused_by_field(field: str
         ProfileFeatures(**parts)
 
 
+@pytest.mark.parametrize(
+    ("field", "type_"), [("vector", "float64"), ("title_keys", "int64"), ("minutes", "int64"), ("impressions", ">f4")]
+)
+def test_a_profile_of_another_type_is_refused_by_field(field: str, type_: str) -> None:
+    # Laid end to end with others, its numbers would make theirs of another type.
+    parts = {
+        "vector": np.zeros(len(PROFILE), dtype=np.float32),
+        "title_keys": keys_of(["a"]),
+        "minutes": np.zeros(1, dtype=np.float32),
+        "impressions": np.zeros(1, dtype=np.float32),
+    }
+    parts[field] = parts[field].astype(type_)
+    with pytest.raises(ContractError, match=f"{field} must be of (float32|uint64), got {type_}"):
+        ProfileFeatures(**parts)
+
+
 @pytest.mark.parametrize("field", ["vector", "minutes", "impressions"])
 def test_a_profile_of_another_shape_is_refused_by_field(field: str) -> None:
     parts = {
