@@ -5,8 +5,8 @@ With the features of a decision in three parts, u of the page, t of the title an
     score(a) = [constant + u·shared_weights] + w·x + o·(cross_o x + shared_weights_o) + term(a),   w = crossᵀ u
 
 where x is the artwork's vector and the term holds all that title and artwork say together. A table row is
-(cross_o x + shared_weights_o, term), beside x, bounded, in the float32 that it came in: half as many bytes to
-be fetched for each candidate, and not a bit less.
+(cross_o x + shared_weights_o, term), beside x, bounded, in the float32 that it came in: half the bytes to be
+fetched for it, and the same products.
 """
 
 from typing import Final

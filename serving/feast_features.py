@@ -15,7 +15,7 @@ from serving.feature_store import feature_store_config, open_feature_store, refe
 from serving.features import KnownVectors, ProfileFeatures, ProfileReader
 from serving.pace import rest
 from serving.packed_online_store import PackedOnlineStore, PackedReader, key_of, view_name
-from serving.packed_row import NEVER, Arrays, stamps, unpack_arrays
+from serving.packed_row import NEVER, stamps, unpack_arrays
 from serving.settings import ScorerSettings
 from serving.variable import setting_variables
 
@@ -24,7 +24,6 @@ _BULK_VIEWS: Final = {"title_profile": ("title_id", len(TITLE)), "artwork_profil
 """Views that are read in bulk: their entity's key, and the width of their vectors."""
 
 _NO_KEYS, _NO_FLOATS = np.empty(0, np.int64), np.empty(0, np.float32)
-_NOTHING: Final[Arrays] = {}
 _MOST_KEYS: Final = 65_536
 """Profiles whose spelled keys are kept: spelling one costs more than sending it."""
 
@@ -110,7 +109,7 @@ class FeastFeatures:
         taste, met = [
             unpack_arrays(row, profile_id)
             if row is not None and self._is_young(stamps(row)[0] // 1_000_000, at)
-            else _NOTHING
+            else {}
             for row in rows
         ]
         if "vector" not in taste:

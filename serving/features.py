@@ -56,21 +56,23 @@ class ProfileFeatures(msgspec.Struct, frozen=True, eq=False, gc=False):
         met = (self.title_keys.size,)
         # Profiles of several pages are laid end to end: of another type, one would change the others' last bits.
         types = vector.dtype, self.title_keys.dtype, minutes.dtype, impressions.dtype
-        if types != _TYPES:
-            for name, type_, expected_type in zip(self.__struct_fields__, types, _TYPES, strict=True):
-                if type_ != expected_type:
-                    raise ContractError(f"{name} must be of {expected_type}, got {type_}")
+        _refuse_other("be of", types, _TYPES)
         shapes = vector.shape, self.title_keys.shape, minutes.shape, impressions.shape
-        if shapes != (_VECTOR, met, met, met):
-            for name, found, expected in zip(self.__struct_fields__, shapes, (_VECTOR, met, met, met), strict=True):
-                if found != expected:
-                    raise ContractError(f"{name} must have shape {expected}, got {found}")
+        _refuse_other("have shape", shapes, (_VECTOR, met, met, met))
         # A sum of squares is finite only if all are; that it may be infinite where none is costs a second look.
         squares = vector.dot(vector), minutes.dot(minutes), impressions.dot(impressions)
         if not all(map(isfinite, squares)):
             for name, values in (("vector", vector), ("minutes", minutes), ("impressions", impressions)):
                 if not np.isfinite(values).all():
                     raise ContractError(f"{name} of a profile must be finite")
+
+
+def _refuse_other(what: str, found: tuple[object, ...], expected: tuple[object, ...]) -> None:
+    """Refuse a profile's arrays that are not what is expected of each."""
+    if found != expected:
+        for name, is_, must in zip(ProfileFeatures.__struct_fields__, found, expected, strict=True):
+            if is_ != must:
+                raise ContractError(f"{name} must {what} {must}, got {is_}")
 
 
 _NOT_MET = np.zeros(1, dtype=np.float32)
@@ -171,6 +173,9 @@ def familiarity_of_pages(
     title_keys `(n,)`.
 
     Returns: `(n, len(FAMILIARITY))`, laid out by `models.vector.familiarity_vectors`, which lays out training sets too.
+
+    Raises:
+        ValueError: if there are not as many profiles as pages, or none.
     """
     known = [_COLD if profile is None else profile for profile in profiles]
     if len(known) != len(bounds) - 1:

@@ -88,8 +88,8 @@ class PageRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if len(set(ids)) < len(ids):
             twice = next(title_id for place, title_id in enumerate(ids) if title_id in ids[:place])
             raise ContractError(f"titles must not repeat, got {twice!r} twice")
-        named = [None if isinstance(title, str) else title.artworks for title in self.titles]
-        for place, artworks in enumerate(named) if any(named) else ():
+        for place, title in enumerate(self.titles):
+            artworks = None if isinstance(title, str) else title.artworks
             if artworks is not None and len(set(artworks)) < len(artworks):
                 raise ContractError(f"titles[{place}].artworks must not repeat")
 

@@ -1,7 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from models.error import ContractError
 from models.identity import hash64, keys_of
@@ -46,12 +49,7 @@ def test_negative_minutes_of_a_broken_row_count_as_none() -> None:
 
 @pytest.mark.parametrize("field", ["vector", "minutes", "impressions"])
 def test_a_profile_with_a_value_that_is_no_number_is_refused_by_field(field: str) -> None:
-    parts = {
-        "vector": np.zeros(len(PROFILE), dtype=np.float32),
-        "title_keys": keys_of(["a"]),
-        "minutes": np.zeros(1, dtype=np.float32),
-        "impressions": np.zeros(1, dtype=np.float32),
-    }
+    parts = _parts()
     parts[field] = np.full_like(parts[field], np.nan)
     with pytest.raises(ContractError, match=f"{field} of a profile must be finite"):
         ProfileFeatures(**parts)
@@ -62,12 +60,7 @@ def test_a_profile_with_a_value_that_is_no_number_is_refused_by_field(field: str
 )
 def test_a_profile_of_another_type_is_refused_by_field(field: str, type_: str) -> None:
     # Laid end to end with others, its numbers would make theirs of another type.
-    parts = {
-        "vector": np.zeros(len(PROFILE), dtype=np.float32),
-        "title_keys": keys_of(["a"]),
-        "minutes": np.zeros(1, dtype=np.float32),
-        "impressions": np.zeros(1, dtype=np.float32),
-    }
+    parts = _parts()
     parts[field] = parts[field].astype(type_)
     with pytest.raises(ContractError, match=f"{field} must be of (float32|uint64), got {type_}"):
         ProfileFeatures(**parts)
@@ -75,12 +68,7 @@ def test_a_profile_of_another_type_is_refused_by_field(field: str, type_: str) -
 
 @pytest.mark.parametrize("field", ["vector", "minutes", "impressions"])
 def test_a_profile_of_another_shape_is_refused_by_field(field: str) -> None:
-    parts = {
-        "vector": np.zeros(len(PROFILE), dtype=np.float32),
-        "title_keys": keys_of(["a"]),
-        "minutes": np.zeros(1, dtype=np.float32),
-        "impressions": np.zeros(1, dtype=np.float32),
-    }
+    parts = _parts()
     parts[field] = np.zeros(7, dtype=np.float32)
     with pytest.raises(ContractError, match=f"{field} must have shape"):
         ProfileFeatures(**parts)
@@ -92,13 +80,7 @@ def test_a_profile_of_another_shape_is_refused_by_field(field: str) -> None:
 )
 def test_familiarity_finds_titles_whose_keys_end_alike(listed: list[int], asked: list[int]) -> None:
     watched = np.arange(1.0, len(listed) + 1.0, dtype=np.float32)
-    profile = ProfileFeatures(
-        vector=np.zeros(len(PROFILE), dtype=np.float32),
-        title_keys=np.array(listed, dtype=np.uint64),
-        minutes=watched,
-        impressions=watched,
-    )
-    found = familiarity_matrix(profile, np.array(asked, dtype=np.uint64))
+    found = familiarity_matrix(_listing(listed, watched), np.array(asked, dtype=np.uint64))
     expected = [[float(key in listed), np.log1p(watched[listed.index(key)]) if key in listed else 0.0] for key in asked]
     np.testing.assert_allclose(found[:, :2], np.reshape(expected, (len(asked), 2)), rtol=1e-6)
 
@@ -108,13 +90,31 @@ _TITLES = st.lists(st.sampled_from([*range(20), *(n << 56 for n in range(1, 20))
 
 @given(pages=st.lists(st.tuples(st.none() | _TITLES, _TITLES), min_size=1, max_size=6))
 def test_pages_together_are_as_familiar_as_each_alone(pages: list[tuple[list[int] | None, list[int]]]) -> None:
-    profiles = [None if met is None else _listing(met, weight) for weight, (met, _) in enumerate(pages, 1)]
+    profiles = [
+        None if met is None else _listing(met, 100 * weight + np.arange(len(met)))
+        for weight, (met, _) in enumerate(pages, 1)
+    ]
     asked = [np.array(titles, dtype=np.uint64) for _, titles in pages]
     bounds = [0, *np.cumsum([len(keys) for keys in asked]).tolist()]
     alone = [familiarity_matrix(profile, keys) for profile, keys in zip(profiles, asked, strict=True)]
     np.testing.assert_array_equal(familiarity_of_pages(profiles, bounds, np.concatenate(asked)), np.concatenate(alone))
 
 
-def _listing(keys: list[int], weight: int) -> ProfileFeatures:
-    watched = np.arange(len(keys), dtype=np.float32) + 100 * weight
-    return ProfileFeatures(np.zeros(len(PROFILE), np.float32), np.array(keys, dtype=np.uint64), watched, watched / 2)
+@pytest.mark.parametrize("n_profiles", [0, 1, 3])
+def test_pages_without_a_profile_each_are_refused(n_profiles: int) -> None:
+    with pytest.raises(ValueError, match=f"{n_profiles} profiles for 2 pages"):
+        familiarity_of_pages([None] * n_profiles, [0, 1, 2], keys_of(["a", "b"]))
+
+
+def _parts() -> dict[str, NDArray[Any]]:
+    return {
+        "vector": np.zeros(len(PROFILE), dtype=np.float32),
+        "title_keys": keys_of(["a"]),
+        "minutes": np.zeros(1, dtype=np.float32),
+        "impressions": np.zeros(1, dtype=np.float32),
+    }
+
+
+def _listing(keys: list[int], watched: NDArray[Any]) -> ProfileFeatures:
+    counted = watched.astype(np.float32)
+    return ProfileFeatures(np.zeros(len(PROFILE), np.float32), np.array(keys, dtype=np.uint64), counted, counted / 2)
